@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Win32 Heap API. Names, types and constants are spelled exactly as Windows programs
+ * spell them; each name is bound to a symbol prefixed mh_ (HeapAlloc is the symbol
+ * mh_HeapAlloc), so that linking molehill never clashes with another library that exports
+ * the bare names.
+ *
+ * What holds for every function:
+ *   handles    A bad heap handle is NULL, a destroyed heap, or any other value that is no
+ *              live heap. It is detected without being dereferenced.
+ *   blocks     A foreign pointer is whatever is not the start of a live block of exactly
+ *              that heap. It is refused, never followed. Two threads that race to free
+ *              one block are the caller's error, and so is use of a heap while another
+ *              thread destroys it.
+ *   errors     Success leaves the thread's last error and errno as they were. A failing
+ *              call sets errno the POSIX way. By default a failing HeapAlloc, HeapReAlloc
+ *              or HeapSize keeps the last error, as their documents say; with
+ *              `compat:windows` in MOLEHILL_CONF they set it as 64-bit Windows does, and
+ *              every error code is mirrored into errno. HeapValidate touches neither.
+ *   threads    Any thread may call any function on any heap at any time. The exception is
+ *              a heap created with HEAP_NO_SERIALIZE: the caller lets one thread at a
+ *              time use it. HEAP_NO_SERIALIZE on a single call is always safe.
+ *   progress   A "lock-free fast path" takes no lock and waits for nobody: a thread
+ *              stopped anywhere in one keeps no other thread from finishing its own.
+ *   signals    Not async-signal-safe.
+ *
+ * "spec" below is the project's description of the behaviour; numbers are its sections.
+ */
+#pragma once
+
+#include "molehill.h"
+#include "wintypes.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Binds a Win32 spelling to its symbol, where it is declared and where it is defined. */
+#define MH_WIN32_SYMBOL(name) __asm__("mh_" #name)
+
+/* What HeapSummary reports. All sizes in bytes. */
+typedef struct _HEAP_SUMMARY {
+    DWORD cb;            /* set by the caller: sizeof(HEAP_SUMMARY) */
+    SIZE_T cbAllocated;  /* requested sizes of the live blocks, added up */
+    SIZE_T cbCommitted;  /* pages of its slabs and large blocks */
+    SIZE_T cbReserved;   /* address space it holds, committed or not */
+    SIZE_T cbMaxReserve; /* for a growable heap, cbReserved */
+} HEAP_SUMMARY, *PHEAP_SUMMARY, *LPHEAP_SUMMARY;
+
+static_assert(sizeof(void *) != 8 || sizeof(HEAP_SUMMARY) == 40,
+              "callers state this size in cb");
+
+/*
+ * Create a private heap.
+ *
+ *   flOptions      HEAP_NO_SERIALIZE: the heap takes no lock in any operation and the
+ *                  caller excludes other threads. HEAP_GROWABLE, HEAP_ZERO_MEMORY,
+ *                  HEAP_DISABLE_COALESCE_ON_FREE, HEAP_CREATE_SEGMENT_HEAP,
+ *                  HEAP_CREATE_ALIGN_16 and HEAP_CREATE_ENABLE_TRACING change nothing;
+ *                  unknown bits are ignored. Accepted without effect so far:
+ *                  HEAP_CREATE_ENABLE_EXECUTE, HEAP_CREATE_HARDENED, the checking flags
+ *                  and HEAP_GENERATE_EXCEPTIONS.
+ *   dwInitialSize  a hint: memory is made ready when it is used; only sizes that could
+ *                  never be had are refused
+ *   dwMaximumSize  0, for a heap that grows as far as memory goes. Heaps of a fixed size
+ *                  are refused so far, with ERROR_NOT_ENOUGH_MEMORY.
+ *   returns        a handle, unique and a multiple of 64 KiB, which the caller ends with
+ *                  HeapDestroy; or NULL
+ *   errors         ERROR_NOT_ENOUGH_MEMORY: no memory, or sizes that cannot be had
+ *   threads        any
+ *   progress       lock-free, but for the system's memory calls
+ *   spec           2.1
+ */
+MH_API HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
+                                SIZE_T dwMaximumSize) MH_WIN32_SYMBOL(HeapCreate);
+
+/*
+ * Release a private heap with everything that is in it. Its blocks need not be freed
+ * first; the cost grows with the heap's memory, not with the number of its blocks.
+ *
+ *   hHeap     the heap; afterwards the handle is bad
+ *   returns   TRUE, or FALSE for the process heap (which stays as it was) and for a bad
+ *             handle
+ *   errors    ERROR_INVALID_HANDLE
+ *   threads   any, but no other thread may be using the heap
+ *   progress  takes the heap's own lock, for which it may wait while a thread that used
+ *             the heap ends, or somebody adds the heap up
+ *   spec      2.2
+ */
+MH_API BOOL WINAPI HeapDestroy(HANDLE hHeap) MH_WIN32_SYMBOL(HeapDestroy);
+
+/*
+ * Allocate a block.
+ *
+ *   hHeap     the heap
+ *   dwFlags   HEAP_ZERO_MEMORY: all requested bytes are 0, else they are undefined.
+ *             HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
+ *             Other bits are ignored.
+ *   dwBytes   how many; 0 gives a block of its own like any other
+ *   returns   a block of exactly dwBytes, its address a multiple of
+ *             MEMORY_ALLOCATION_ALIGNMENT, which the caller ends with HeapFree; or NULL
+ *   errors    last error kept, errno ENOMEM or EINVAL; under compat:windows
+ *             ERROR_NOT_ENOUGH_MEMORY or ERROR_INVALID_HANDLE, in errno too
+ *   threads   any
+ *   progress  fast path without lock or wait; a refill and a large block take the
+ *             arena's lock and may wait for it, and may ask the system
+ *   spec      2.3
+ */
+MH_API LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
+    MH_WIN32_SYMBOL(HeapAlloc);
+
+/*
+ * Change the size of a block. The contents are kept up to the smaller of the two sizes.
+ * When it fails, the old block is left as it was: valid, same size, same contents.
+ *
+ *   hHeap     the heap that lpMem was allocated from
+ *   dwFlags   HEAP_ZERO_MEMORY: bytes from the old requested size up to the new one are
+ *             0. HEAP_REALLOC_IN_PLACE_ONLY: fail rather than move; making smaller never
+ *             fails. HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole
+ *             heap. Other bits are ignored.
+ *   lpMem     a live block. NULL is an error here, not an allocation.
+ *   dwBytes   the new size; 0 gives a block of size 0, it does not free
+ *   returns   the block, moved or not, or NULL
+ *   errors    lpMem NULL: the last error becomes ERROR_SUCCESS in both modes. Else last
+ *             error kept, errno ENOMEM or EINVAL; under compat:windows
+ *             ERROR_NOT_ENOUGH_MEMORY, ERROR_INVALID_PARAMETER (foreign pointer) or
+ *             ERROR_INVALID_HANDLE, in errno too
+ *   threads   any
+ *   progress  lock-free while the block stays in its size class; else as HeapAlloc and
+ *             HeapFree
+ *   spec      2.4
+ */
+MH_API LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
+                                 SIZE_T dwBytes) MH_WIN32_SYMBOL(HeapReAlloc);
+
+/*
+ * Free a block. Any thread may free what another allocated.
+ *
+ *   hHeap     the heap that lpMem was allocated from
+ *   dwFlags   HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
+ *             Other bits are ignored.
+ *   lpMem     a live block; NULL does nothing and succeeds, even with a bad heap handle
+ *   returns   TRUE, or FALSE when nothing was freed
+ *   errors    ERROR_INVALID_PARAMETER for a foreign pointer (a block freed before
+ *             included), ERROR_INVALID_HANDLE; errno EINVAL, or under compat:windows the
+ *             same codes
+ *   threads   any
+ *   progress  fast path without lock or wait; another thread's block and handing its
+ *             batch over are lock-free; only giving back an emptied slab or a large block
+ *             takes the arena's lock
+ *   spec      2.5
+ */
+MH_API BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
+    MH_WIN32_SYMBOL(HeapFree);
+
+/*
+ * The size of a block, exactly as last requested.
+ *
+ *   hHeap     the heap that lpMem was allocated from
+ *   dwFlags   HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
+ *             Other bits are ignored.
+ *   lpMem     a live block
+ *   returns   bytes, or (SIZE_T)-1 for NULL, a foreign pointer or a bad handle
+ *   errors    last error kept, errno EINVAL; under compat:windows ERROR_INVALID_PARAMETER
+ *             or ERROR_INVALID_HANDLE, in errno too
+ *   threads   any
+ *   progress  wait-free
+ *   spec      2.6
+ */
+MH_API SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
+    MH_WIN32_SYMBOL(HeapSize);
+
+/*
+ * Tell whether a pointer is the start of a live block of the heap.
+ *
+ *   hHeap     the heap
+ *   dwFlags   HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
+ *             Other bits are ignored.
+ *   lpMem     any value; NULL asks about the heap itself: so far, whether it is one
+ *   returns   TRUE or FALSE; FALSE for a bad handle
+ *   errors    none: last error and errno are kept whatever it returns
+ *   threads   any
+ *   progress  wait-free
+ *   spec      2.7
+ */
+MH_API BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
+    MH_WIN32_SYMBOL(HeapValidate);
+
+/*
+ * Add up a heap.
+ *
+ *   hHeap      the heap
+ *   dwFlags    0; all bits are ignored
+ *   lpSummary  filled in; lpSummary->cb must be sizeof(HEAP_SUMMARY) before the call
+ *   returns    TRUE, or FALSE with the structure untouched
+ *   errors     ERROR_INVALID_PARAMETER for NULL or another cb, ERROR_INVALID_HANDLE;
+ *              errno EINVAL, or under compat:windows the same codes
+ *   threads    any; blocks that other threads allocate or free meanwhile count or do not
+ *   progress   takes the arena's lock and visits the heap's tables: it may wait, and it
+ *              takes longer the larger the heap
+ *   spec       2.13
+ */
+MH_API BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags, LPHEAP_SUMMARY lpSummary)
+    MH_WIN32_SYMBOL(HeapSummary);
+
+/*
+ * The heap that belongs to the process: growable, serialised, never destroyed.
+ *
+ *   returns   its handle, the same always, never NULL; also before main and in exit
+ *             handlers
+ *   errors    none
+ *   threads   any
+ *   progress  wait-free once the heap exists; the first call in the process creates it
+ *   spec      2.14
+ */
+MH_API HANDLE WINAPI GetProcessHeap(void) MH_WIN32_SYMBOL(GetProcessHeap);
+
+/*
+ * List the live heaps: the process heap first, then the others in the order of their
+ * creation.
+ *
+ *   NumberOfHeaps  how many handles ProcessHeaps has room for
+ *   ProcessHeaps   where to store them; may be NULL when NumberOfHeaps is 0
+ *   returns        how many heaps there are. When that is more than NumberOfHeaps, the
+ *                  first NumberOfHeaps handles were stored.
+ *   errors         ERROR_INVALID_PARAMETER and 0 for NULL with room claimed
+ *   threads        any; the answer may be old when heaps come and go meanwhile
+ *   progress       lock-free, but for a block of scratch memory from the process heap
+ *   spec           2.14
+ */
+MH_API DWORD WINAPI GetProcessHeaps(DWORD NumberOfHeaps, PHANDLE ProcessHeaps)
+    MH_WIN32_SYMBOL(GetProcessHeaps);
+
+/*
+ * The calling thread's last error. It is molehill's own variable, so libc does not
+ * disturb it.
+ *
+ *   returns   an ERROR_ code; 0 in a new thread
+ *   errors    none
+ *   threads   any; each has its own
+ *   progress  wait-free
+ *   spec      2, 7
+ */
+MH_API DWORD WINAPI GetLastError(void) MH_WIN32_SYMBOL(GetLastError);
+
+/*
+ * Set the calling thread's last error.
+ *
+ *   dwErrCode  any value. Under compat:windows it is stored in errno as well, where .NET
+ *              looks.
+ *   errors     none
+ *   threads    any; each has its own
+ *   progress   wait-free
+ *   spec       2, 4.3, 7
+ */
+MH_API void WINAPI SetLastError(DWORD dwErrCode) MH_WIN32_SYMBOL(SetLastError);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * MOLEHILL_CONF and mh_configure: "key:value,key:value".
+ *
+ *   compat:documents | compat:windows   which contract failures follow (last_error.h)
+ *   purger:thread | purger:calls        give memory back by a thread of our own, once there are
+ *                                       others; or only when something is freed
+ *   stats:PATH                          append one line of counters to PATH at exit
+ */
+#include <errno.h>
+#include <molehill/molehill.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/last_error.h"
+#include "api/stats.h"
+#include "base/check.h"
+#include "tcache/process.h"
+#include "tcache/purger.h"
+#include "tcache/thread.h"
+
+struct option {
+    const char *key;
+    size_t key_length;
+    const char *value;
+    size_t value_length;
+};
+
+/* Split the option at the start of `conf` off; NULL: it has no colon. */
+static const char *next_option(const char *conf, struct option *option)
+{
+    size_t length = strcspn(conf, ",");
+    const char *colon = memchr(conf, ':', length);
+    if (!colon)
+        return NULL;
+    option->key = conf;
+    option->key_length = (size_t)(colon - conf);
+    option->value = colon + 1;
+    option->value_length = length - option->key_length - 1;
+    conf += length;
+    return *conf == ',' ? conf + 1 : conf;
+}
+
+static bool is(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+static bool is_value(const struct option *option, const char *word)
+{
+    return is(option->value, option->value_length, word);
+}
+
+/* Check one option, and apply it on demand. */
+static bool take(const struct option *option, bool apply)
+{
+    if (is(option->key, option->key_length, "compat")) {
+        bool is_windows = is_value(option, "windows");
+        if (!is_windows && !is_value(option, "documents"))
+            return false;
+        if (apply)
+            mole_last_error_set_compat(is_windows);
+        return true;
+    }
+    if (is(option->key, option->key_length, "purger")) {
+        bool by_thread = is_value(option, "thread");
+        if (!by_thread && !is_value(option, "calls"))
+            return false;
+        if (apply)
+            mole_purger_allow(by_thread);
+        return true;
+    }
+    if (is(option->key, option->key_length, "stats")) {
+        if (option->value_length == 0 || option->value_length >= MOLE_STATS_PATH_MAX)
+            return false;
+        if (apply)
+            mole_stats_write_at_exit(option->value, option->value_length);
+        return true;
+    }
+    return false;
+}
+
+/* Go through all options; with `apply` only after a pass without. */
+static bool take_all(const char *conf, bool apply)
+{
+    struct option option;
+    while (*conf) {
+        conf = next_option(conf, &option);
+        if (!conf || !take(&option, apply))
+            return false;
+    }
+    return true;
+}
+
+int mh_configure(const char *conf)
+{
+    if (!conf || !take_all(conf, false)) {
+        errno = EINVAL;
+        return -1;
+    }
+    (void)take_all(conf, true);
+    return 0;
+}
+
+__attribute__((constructor)) static void read_environment(void)
+{
+    int saved = errno;
+    /* Before there is a second thread, so that no fork meets us half started. */
+    (void)!mole_process_start();
+    const char *conf = secure_getenv("MOLEHILL_CONF");
+    if (conf && mh_configure(conf) != 0)
+        mole_warn("MOLEHILL_CONF ignored, it has an unknown key or value: %s", conf);
+    errno = saved;
+}

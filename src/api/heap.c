@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The Win32 heap functions. Each is a fast path, where there is one, and the general case, which
+ * checks its arguments without following them and speaks Win32 errors.
+ */
+#include <molehill/heapapi.h>
+
+#include "api/last_error.h"
+#include "api/stats.h"
+#include "arena/span_map.h"
+#include "base/check.h"
+#include "tcache/block.h"
+#include "tcache/process.h"
+
+/* The live heap of a handle, or NULL; any value may come in. */
+static struct mole_heap *heap_of(HANDLE handle)
+{
+    return mole_process_start() ? mole_heap_find(handle) : NULL;
+}
+
+HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximumSize)
+{
+    /* Fixed-size heaps are not there yet; absurd sizes never will be. */
+    if (dwMaximumSize != 0 || dwInitialSize > PTRDIFF_MAX || !mole_process_start())
+        goto fail;
+    struct mole_pool_slots *slots = mole_thread_slots();
+    struct mole_heap *heap = mole_heap_create(flOptions, slots);
+    if (!heap)
+        goto fail;
+    if (!mole_thread_settle(heap)) {
+        (void)mole_heap_kill(heap);
+        mole_heap_finish(heap, slots);
+        goto fail;
+    }
+    return load_rlx(&heap->handle_a);
+fail:
+    mole_last_error_fail(ERROR_NOT_ENOUGH_MEMORY);
+    return NULL;
+}
+
+BOOL WINAPI HeapDestroy(HANDLE hHeap)
+{
+    struct mole_heap *heap = heap_of(hHeap);
+    if (!heap || !heap->is_private) {
+        mole_last_error_fail(ERROR_INVALID_HANDLE);
+        return FALSE;
+    }
+    struct mole_pool_slots *slots = mole_thread_slots();
+    struct mole_owner *owner = mole_heap_kill(heap);
+    mole_stats_count_frees(load_rlx(&heap->frees_a));
+    while (owner) {
+        struct mole_owner *next = owner->next;
+        struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
+        mole_stats_count_frees(mole_tcache_frees(cache));
+        mole_tcache_destroy(cache);
+        owner = next;
+    }
+    mole_heap_finish(heap, slots);
+    return TRUE;
+}
+
+static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
+{
+    struct mole_heap *heap = heap_of(handle);
+    if (!heap) {
+        mole_last_error_fail_quietly(ERROR_INVALID_HANDLE);
+        return NULL;
+    }
+    void *block = mole_block_alloc(heap, bytes, MOLE_ALIGN, flags & HEAP_ZERO_MEMORY);
+    if (!block)
+        mole_last_error_fail_quietly(ERROR_NOT_ENOUGH_MEMORY);
+    return block;
+}
+
+LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
+{
+    if (unlikely(dwFlags & HEAP_ZERO_MEMORY))
+        return alloc_slow(hHeap, dwFlags, dwBytes);
+    struct mole_kept *kept = mole_thread_recent(hHeap);
+    size_t slot = (dwBytes - 1) / MOLE_ALIGN;
+    mole_forget(slot); /* compare it, not the bytes it comes from */
+    if (unlikely(kept->handle != hHeap || slot >= MOLE_DIRECT_COUNT))
+        return alloc_slow(hHeap, 0, dwBytes);
+    struct mole_tcache *cache = kept->cache;
+    mole_tcache_enter(cache);
+    void *block;
+    if (unlikely(load_rlx_folded(&kept->heap->word_a) != kept->id))
+        goto slow; /* another heap's cache by now, or a mode */
+    struct mole_span *span = cache->direct[slot];
+    if (unlikely(!mole_tcache_pop(span, mole_span_mark(dwBytes), &block)))
+        goto slow;
+    mole_tcache_leave(cache);
+    return block;
+slow:
+    mole_tcache_leave(cache);
+    return alloc_slow(hHeap, 0, dwBytes);
+}
+
+static mole_slow BOOL free_slow(HANDLE handle, LPVOID block)
+{
+    if (!block)
+        return TRUE;
+    struct mole_heap *heap = heap_of(handle);
+    struct mole_span *span = heap ? mole_block_find(heap, block) : NULL;
+    if (!span) {
+        mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
+        return FALSE;
+    }
+    mole_block_free(span, block);
+    return TRUE;
+}
+
+/*
+ * A block of another thread's slab, most likely: into a batch, if the thread has a cache in the
+ * heap. Anything else goes the long way.
+ */
+static __attribute__((noinline)) BOOL free_remote(HANDLE handle, struct mole_span *span,
+                                                  LPVOID block)
+{
+    struct mole_kept *kept = mole_thread_recent(handle);
+    struct mole_tcache *cache = kept->cache;
+    if (unlikely(kept->handle != handle))
+        return free_slow(handle, block);
+    mole_tcache_enter(cache);
+    size_t index;
+    bool is_remote = load_rlx(&kept->heap->word_a) == kept->id &&
+                     span->heap == kept->heap && span->kind == MOLE_SPAN_SLAB &&
+                     mole_span_index(span, block, &index) &&
+                     mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
+    if (likely(is_remote))
+        mole_tcache_free_remote(cache, span, index);
+    mole_tcache_leave(cache);
+    return likely(is_remote) ? TRUE : free_slow(handle, block);
+}
+
+/* The slab's countdown ended with this free. */
+static mole_slow BOOL free_counted_down(struct mole_tcache *cache, struct mole_span *span)
+{
+    mole_tcache_counted_down(cache, mole_thread_slots(), span);
+    mole_tcache_leave(cache);
+    return TRUE;
+}
+
+BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
+{
+    (void)dwFlags;
+    uintptr_t page;
+    if (unlikely(!mole_span_map_has(&mole_map, lpMem, &page)))
+        return free_slow(hHeap, lpMem);
+    struct mole_span *span = load_acq(&mole_map.table[page]); /* HB-MAP-1 */
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
+    size_t index;
+    uintptr_t owner = load_rlx(&cache->owner.thread_a);
+    if (unlikely(owner != mole_thread_self())) {
+        mole_forget(owner); /* else both compares come before the one that decides */
+        if (owner != MOLE_SHARED)
+            return free_remote(hHeap, span, lpMem);
+    }
+    if (unlikely(cache->owner.handle != hHeap))
+        return free_slow(hHeap, lpMem);
+    mole_tcache_enter(cache);
+    /* A mode? That the heap lives and is the right one, the slab's owner says already. */
+    if (unlikely((load_rlx_folded(&cache->owner.heap->word_a) & MOLE_MODE_MASK) ||
+                 !mole_span_index(span, lpMem, &index) ||
+                 !mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index])))) {
+        mole_tcache_leave(cache);
+        return free_slow(hHeap, lpMem);
+    }
+    if (unlikely(!mole_tcache_push(span, index)))
+        return free_counted_down(cache, span);
+    mole_tcache_leave(cache);
+    return TRUE;
+}
+
+LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBytes)
+{
+    struct mole_heap *heap = heap_of(hHeap);
+    if (!heap) {
+        mole_last_error_fail_quietly(ERROR_INVALID_HANDLE);
+        return NULL;
+    }
+    if (!lpMem) {
+        mole_last_error_clear();
+        return NULL;
+    }
+    struct mole_span *span = mole_block_find(heap, lpMem);
+    if (!span) {
+        mole_last_error_fail_quietly(ERROR_INVALID_PARAMETER);
+        return NULL;
+    }
+    unsigned how = (dwFlags & HEAP_ZERO_MEMORY ? MOLE_RESIZE_ZERO : 0u) |
+                   (dwFlags & HEAP_REALLOC_IN_PLACE_ONLY ? MOLE_RESIZE_IN_PLACE : 0u);
+    void *block = mole_block_resize(span, lpMem, dwBytes, how);
+    if (!block)
+        mole_last_error_fail_quietly(ERROR_NOT_ENOUGH_MEMORY);
+    return block;
+}
+
+SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
+{
+    (void)dwFlags;
+    struct mole_heap *heap = heap_of(hHeap);
+    struct mole_span *span = heap ? mole_block_find(heap, lpMem) : NULL;
+    if (!span) {
+        mole_last_error_fail_quietly(heap ? ERROR_INVALID_PARAMETER
+                                          : ERROR_INVALID_HANDLE);
+        return (SIZE_T)-1;
+    }
+    return mole_span_bytes(span, lpMem);
+}
+
+size_t mh_usable_size(void *heap, const void *block)
+{
+    struct mole_heap *found = heap_of(heap);
+    struct mole_span *span = found ? mole_block_find(found, block) : NULL;
+    return span ? mole_block_room(span) : (size_t)-1;
+}
+
+BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
+{
+    (void)dwFlags;
+    struct mole_heap *heap = heap_of(hHeap);
+    if (!heap)
+        return FALSE;
+    return !lpMem || mole_block_find(heap, lpMem) != NULL;
+}

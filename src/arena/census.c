@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/census.h"
+
+#include "arena/span_map.h"
+
+static size_t live_bytes(const struct mole_span *span)
+{
+    if (span->kind == MOLE_SPAN_LARGE) {
+        size_t bytes = load_rlx(&span->bytes_a);
+        return bytes == MOLE_LARGE_FREE ? 0 : bytes;
+    }
+    size_t sum = 0;
+    for (size_t index = 0; index < span->capacity; index++) {
+        uint16_t entry = load_rlx(&span->entry_a[index]);
+        if (mole_span_entry_is_live(entry))
+            sum += mole_span_entry_bytes(span, entry);
+    }
+    return sum;
+}
+
+static void add_run(const struct mole_run *run, struct mole_census *census)
+{
+    size_t bytes = (size_t)run->chunks * MOLE_CHUNK;
+    census->reserved_bytes += bytes;
+    for (size_t offset = 0; offset < bytes;) {
+        struct mole_span *span = mole_span_map_find(run->base + offset);
+        bool is_span = span != &mole_span_nobody && span->kind != MOLE_SPAN_NONE;
+        size_t span_bytes = is_span ? (size_t)span->pages * MOLE_PAGE : MOLE_PAGE;
+        offset += span_bytes;
+        if (!is_span)
+            continue;
+        census->live_bytes += live_bytes(span);
+        census->committed_bytes += span_bytes;
+        if (!run->is_cut)
+            return;
+    }
+}
+
+void mole_census_take(struct mole_heap *heap, struct mole_census *census)
+{
+    *census = (struct mole_census){0};
+    struct mole_arena *arena = &heap->arena;
+    mole_arena_enter(arena);
+    for (const struct mole_run *run = arena->runs; run; run = run->next)
+        add_run(run, census);
+    mole_arena_leave(arena);
+    if (census->committed_bytes < MOLE_PAGE)
+        census->committed_bytes = MOLE_PAGE;
+}

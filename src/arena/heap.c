@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/heap.h"
+
+#include "arena/span_map.h"
+
+/*
+ * all_a: every heap record, linked by all_next.
+ *   writers  take_record pushes
+ *   readers  mole_heap_first
+ *   orders   push CAS release, load acquire: HB-HEAP-2
+ *   keeps    only grows: HB-HEAP-2 makes all_next visible, word_a the rest (HB-HEAP-1)
+ */
+static _Atomic(struct mole_heap *) all_a;
+static struct mole_meta_stack unused[2]; /* without and with a lock: for good */
+
+/*
+ * last_id_a: the id given last. adoptions_a: caches adopted.
+ *   writers  create; adopt
+ *   readers  the same; mole_heap_adoptions
+ *   orders   relaxed: only uniqueness matters
+ *   keeps    neither falls
+ */
+static _Atomic(uint64_t) last_id_a;
+static _Atomic(uint64_t) adoptions_a;
+
+static struct mole_heap *take_record(bool is_locked)
+{
+    struct mole_heap *heap =
+        (struct mole_heap *)(void *)mole_meta_pop(&unused[is_locked]);
+    if (heap)
+        return heap;
+    heap = mole_meta_take(MOLE_META_HEAP, sizeof *heap);
+    if (!heap)
+        return NULL;
+    mole_arena_init(&heap->arena, is_locked);
+    struct mole_heap *head = load_rlx(&all_a);
+    do {
+        heap->all_next = head;
+    } while (!cas_weak_rel(&all_a, &head, heap)); /* HB-HEAP-2 */
+    return heap;
+}
+
+struct mole_heap *mole_heap_first(void)
+{
+    return load_acq(&all_a); /* HB-HEAP-2 */
+}
+
+struct mole_heap *mole_heap_next(struct mole_heap *heap)
+{
+    return heap->all_next;
+}
+
+static void publish(struct mole_heap *heap)
+{
+    store_rlx(&heap->owners_a, NULL);
+    store_rlx(&heap->orphans_a, 0);
+    store_rlx(&heap->returned_a, 0);
+    store_rlx(&heap->frees_a, 0);
+    uint64_t id = add_rlx(&last_id_a, 1) + 1;
+    store_rel(&heap->word_a, id << MOLE_MODE_SHIFT); /* HB-HEAP-1 */
+}
+
+struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots)
+{
+    struct mole_heap *heap = take_record(!(flags & MOLE_HEAP_NO_SERIALIZE));
+    if (!heap)
+        return NULL;
+    struct mole_span *first = mole_span_take(0);
+    if (!first)
+        goto fail_record;
+    struct mole_run *home = mole_pool_take(slots, 1);
+    if (!home)
+        goto fail_span;
+    home->next = home->prev = home->page_next = home->page_prev = NULL;
+    home->is_cut = 1;
+    home->free_pages = 0xfffe;
+    heap->arena.runs = home;
+    store_rlx(&heap->handle_a, home->base);
+    heap->home = home;
+    heap->first = first;
+    heap->flags = flags;
+    heap->is_private = true;
+    heap->is_sized = true;
+    first->owner = &mole_owner_nobody;
+    first->kind = MOLE_SPAN_NONE;
+    first->base = home->base;
+    first->heap = heap;
+    mole_span_map_set(home->base, 1, first);
+    publish(heap);
+    return heap;
+fail_span:
+    mole_span_give(first);
+fail_record:
+    mole_meta_push(&unused[heap->arena.is_locked], &heap->meta);
+    return NULL;
+}
+
+struct mole_heap *mole_heap_create_nameless(void)
+{
+    struct mole_heap *heap = take_record(true);
+    if (!heap)
+        return NULL;
+    store_rlx(&heap->handle_a, NULL);
+    heap->home = NULL;
+    heap->first = NULL;
+    heap->flags = 0;
+    heap->is_private = false;
+    heap->is_sized = false;
+    publish(heap);
+    return heap;
+}
+
+struct mole_heap *mole_heap_find(const void *handle)
+{
+    struct mole_span *span = mole_span_map_find(handle);
+    if (span == &mole_span_nobody || span->kind != MOLE_SPAN_NONE || span->base != handle)
+        return NULL;
+    struct mole_heap *heap = span->heap;
+    return load_acq(&heap->word_a) && load_rlx(&heap->handle_a) == handle
+               ? heap
+               : NULL; /* HB-HEAP-1 */
+}
+
+struct mole_owner *mole_heap_kill(struct mole_heap *heap)
+{
+    /* Threads that end look at their caches under this lock, and thieves at all of them. */
+    mole_arena_enter(&heap->arena);
+    store_rlx(&heap->word_a, 0);
+    struct mole_owner *owners = swap_acq(&heap->owners_a, NULL); /* HB-OWNER-2 */
+    mole_arena_leave(&heap->arena);
+    mole_span_map_clear(heap->home->base, 1);
+    return owners;
+}
+
+void mole_heap_finish(struct mole_heap *heap, struct mole_pool_slots *slots)
+{
+    mole_arena_give_all(&heap->arena, slots);
+    mole_span_give(heap->first);
+    mole_meta_push(&unused[heap->arena.is_locked], &heap->meta);
+}
+
+void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner)
+{
+    struct mole_owner *head = load_rlx(&heap->owners_a);
+    do {
+        owner->next = head;
+    } while (!cas_weak_rel(&heap->owners_a, &head, owner)); /* HB-OWNER-2 */
+}
+
+struct mole_owner *mole_heap_owners(struct mole_heap *heap)
+{
+    return load_acq(&heap->owners_a); /* HB-OWNER-2 */
+}
+
+struct mole_owner *mole_heap_adopt(struct mole_heap *heap, uintptr_t thread)
+{
+    if (load_rlx(&heap->orphans_a) <= 0)
+        return NULL;
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
+        uintptr_t orphan = MOLE_ORPHAN;
+        if (load_rlx(&owner->thread_a) != MOLE_ORPHAN)
+            continue;
+        if (cas_acq(&owner->thread_a, &orphan, thread)) { /* HB-OWNER-1 */
+            sub_rlx(&heap->orphans_a, 1);
+            add_rlx(&adoptions_a, 1);
+            return owner;
+        }
+    }
+    return NULL;
+}
+
+void mole_heap_let_go(struct mole_owner *owner)
+{
+    struct mole_heap *heap = owner->heap;
+    add_rlx(&heap->orphans_a, 1);             /* first: the hint must not be too low */
+    store_rel(&owner->thread_a, MOLE_ORPHAN); /* HB-OWNER-1 */
+}
+
+uint64_t mole_heap_adoptions(void)
+{
+    return load_rlx(&adoptions_a);
+}
+
+uint64_t mole_heap_count(void)
+{
+    return load_rlx(&last_id_a);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/large.h"
+
+#include <string.h>
+
+#include "arena/span_map.h"
+#include "os/pages.h"
+
+/* Below this a copy costs less than moving pages. */
+enum { MOVE_LEAST = 256 * 1024 };
+
+/*
+ * Pages that were moved into a run stay a mapping of their own, for good, and a process may have
+ * only so many (vm.max_map_count, 65 530): beyond this many such runs, blocks are copied.
+ */
+enum { SEAMS_MOST = 8192 };
+
+/*
+ * seams_a: runs with a seam.
+ *   writers  note_seam
+ *   readers  may_move
+ *   orders   relaxed: a bound that may be passed by a few
+ *   keeps    never falls
+ */
+static _Atomic(uint32_t) seams_a;
+
+/* Shrinking by this much or more gives the pages behind the block back at once. */
+enum { TRIM_LEAST = 256 * 1024 };
+
+static size_t chunks_for(size_t bytes)
+{
+    return bytes ? (bytes - 1) / MOLE_CHUNK + 1 : 1;
+}
+
+void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
+                       size_t bytes, size_t align, bool zero)
+{
+    size_t extra = align > MOLE_CHUNK ? align - MOLE_CHUNK : 0;
+    if (bytes > PTRDIFF_MAX || extra > PTRDIFF_MAX - bytes)
+        return NULL;
+    struct mole_span *span = mole_span_take(0);
+    if (!span)
+        return NULL;
+    struct mole_run *run =
+        mole_arena_take(&heap->arena, slots, chunks_for(bytes + extra), false);
+    if (!run) {
+        mole_span_give(span);
+        return NULL;
+    }
+    span->base = (char *)mole_round_up((uintptr_t)run->base, align);
+    span->owner = &mole_owner_nobody;
+    span->heap = heap;
+    span->run = run;
+    span->pages = run->chunks * MOLE_CHUNK_PAGES;
+    span->room = (size_t)(run->base + (size_t)run->chunks * MOLE_CHUNK - span->base);
+    span->kind = MOLE_SPAN_LARGE;
+    store_rlx(&span->bytes_a, bytes);
+    if (zero && !run->is_zero)
+        memset(span->base, 0, bytes);
+    mole_span_map_set(span->base, 1, span);
+    return span->base;
+}
+
+void mole_large_free(struct mole_heap *heap, struct mole_pool_slots *slots,
+                     struct mole_span *span)
+{
+    struct mole_run *run = span->run;
+    add_rlx(&heap->frees_a, 1);
+    store_rlx(&span->bytes_a, MOLE_LARGE_FREE);
+    mole_arena_enter(&heap->arena); /* for a census */
+    mole_span_unmap(span);
+    mole_arena_leave(&heap->arena);
+    mole_span_give(span);
+    mole_arena_give(&heap->arena, slots, run);
+}
+
+void mole_large_resize(struct mole_span *span, size_t bytes)
+{
+    size_t old = mole_round_up(load_rlx(&span->bytes_a), MOLE_CHUNK);
+    size_t kept = mole_round_up(bytes, MOLE_CHUNK);
+    if (old > kept && old - kept >= TRIM_LEAST)
+        mole_pages_purge(span->base + kept, old - kept);
+    store_rlx(&span->bytes_a, bytes);
+}
+
+/* The kernel moves pages of one mapping only. */
+static bool may_move(const struct mole_run *from, const struct mole_run *to, size_t bytes)
+{
+    return bytes >= MOVE_LEAST &&
+           (!from->seam || bytes <= (size_t)from->seam * MOLE_PAGE) &&
+           (to->seam || load_rlx(&seams_a) < SEAMS_MOST);
+}
+
+static void note_seam(struct mole_run *run, size_t bytes)
+{
+    if (!run->seam)
+        add_rlx(&seams_a, 1);
+    run->seam = (uint32_t)(bytes / MOLE_PAGE);
+}
+
+/* Bring the block's bytes to the new run. False: the run is lost, the block is where it was. */
+static bool bring(struct mole_span *span, struct mole_run *to)
+{
+    size_t bytes = load_rlx(&span->bytes_a);
+    size_t whole = mole_round_up(bytes, MOLE_CHUNK);
+    if (span->base == span->run->base && may_move(span->run, to, whole)) {
+        enum mole_pages_moved moved = mole_pages_move(span->base, to->base, whole);
+        if (moved == MOLE_PAGES_LOST)
+            return false;
+        note_seam(to, whole);
+        if (moved == MOLE_PAGES_MOVED)
+            return true;
+    }
+    memcpy(to->base, span->base, bytes);
+    return true;
+}
+
+/* A run of `chunks` chunks that has the block's bytes, or NULL. */
+static struct mole_run *bring_to_new(struct mole_heap *heap,
+                                     struct mole_pool_slots *slots,
+                                     struct mole_span *span, size_t chunks)
+{
+    struct mole_run *to = mole_arena_take(&heap->arena, slots, chunks, false);
+    if (!to || bring(span, to))
+        return to;
+    mole_arena_enter(&heap->arena);
+    mole_arena_unlink(&heap->arena, to); /* and never seen again */
+    mole_arena_leave(&heap->arena);
+    to = mole_arena_take(&heap->arena, slots, chunks, false);
+    if (to)
+        memcpy(to->base, span->base, load_rlx(&span->bytes_a));
+    return to;
+}
+
+void *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots *slots,
+                      struct mole_span *span, size_t bytes)
+{
+    if (bytes > PTRDIFF_MAX)
+        return NULL;
+    struct mole_run *to = bring_to_new(heap, slots, span, chunks_for(bytes));
+    if (!to)
+        return NULL;
+    struct mole_run *from = span->run;
+    mole_arena_enter(&heap->arena); /* for a census */
+    mole_span_map_clear(span->base, 1);
+    span->base = to->base;
+    span->run = to;
+    span->pages = to->chunks * MOLE_CHUNK_PAGES;
+    span->room = (size_t)to->chunks * MOLE_CHUNK;
+    store_rlx(&span->bytes_a, bytes);
+    mole_span_map_set(span->base, 1, span);
+    mole_arena_leave(&heap->arena);
+    mole_arena_give(&heap->arena, slots, from);
+    return span->base;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Size classes: which block size serves a request. Steps of 16 bytes up to 128, then eight
+ * classes an octave, so that above 128 bytes at most 1/9 of a block is waste. Requests above
+ * MOLE_SLAB_MAX are large: each has a span of its own.
+ */
+#pragma once
+
+#include "base/attr.h"
+
+enum {
+    MOLE_ALIGN = 16,
+    MOLE_DIRECT_MAX = 1024, /* found by one table load per 16 bytes */
+    MOLE_DIRECT_COUNT = MOLE_DIRECT_MAX / MOLE_ALIGN,
+    MOLE_SLAB_MAX = 30720,            /* sizes must be less than MOLE_END, see span.h */
+    MOLE_CLASS_COUNT = 8 + 8 * 8 - 1, /* 16..128, then by eighths of octaves */
+};
+
+/* The class of a request of 0 < bytes <= MOLE_SLAB_MAX. */
+mole_hot unsigned mole_size_class_of(size_t bytes)
+{
+    size_t last = bytes - 1;
+    if (last < 128)
+        return (unsigned)(last >> 4);
+    unsigned octave = 63u - (unsigned)__builtin_clzl(last); /* 7..14 */
+    return 8 * (octave - 7) + (unsigned)(last >> (octave - 3));
+}
+
+/* The block size of a class. */
+mole_hot uint32_t mole_size_class_bytes(unsigned class)
+{
+    if (class < 8)
+        return (class + 1) << 4;
+    unsigned octave = class / 8 + 6;
+    return (class % 8 + 9) << (octave - 3);
+}
+
+/*
+ * The smallest class whose blocks hold `bytes` and are multiples of `align`, a power of two up
+ * to MOLE_PAGE, so that in a slab that starts on a page every block is aligned. Returns
+ * MOLE_CLASS_COUNT when there is none.
+ */
+unsigned mole_size_class_aligned(size_t bytes, size_t align);

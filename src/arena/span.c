@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/span.h"
+
+#include <string.h>
+
+#include "arena/size_class.h"
+#include "arena/span_map.h"
+#include "base/check.h"
+
+struct mole_owner mole_owner_nobody = {.thread_a = MOLE_ORPHAN};
+struct mole_span mole_span_nobody = {.owner = &mole_owner_nobody, .free = MOLE_END};
+
+size_t mole_span_bytes(const struct mole_span *span, const void *address)
+{
+    if (span->kind == MOLE_SPAN_LARGE)
+        return address == span->base ? load_rlx(&span->bytes_a) : MOLE_LARGE_FREE;
+    size_t index;
+    if (span->kind == MOLE_SPAN_NONE || !mole_span_index(span, address, &index) ||
+        index >=
+            span->capacity) /* a descriptor that is being reused, for a dead address */
+        return MOLE_LARGE_FREE;
+    uint16_t entry = load_rlx(&span->entry_a[index]);
+    if (!mole_span_entry_is_live(entry))
+        return MOLE_LARGE_FREE;
+    return mole_span_entry_bytes(span, entry);
+}
+
+struct mole_span *mole_span_take(size_t capacity)
+{
+    size_t entries = capacity ? capacity + 1 : 0;
+    return mole_meta_take(MOLE_META_SPAN,
+                          sizeof(struct mole_span) + entries * sizeof(uint16_t));
+}
+
+void mole_span_give(struct mole_span *span)
+{
+    mole_meta_give(span);
+}
+
+size_t mole_span_capacity(uint32_t pages, unsigned class)
+{
+    return (size_t)pages * MOLE_PAGE / mole_size_class_bytes(class);
+}
+
+void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
+                        unsigned class, struct mole_owner *owner, struct mole_run *run)
+{
+    size_t capacity = mole_span_capacity(pages, class);
+    if (span->dirty)
+        memset((void *)span->entry_a, 0, capacity * sizeof span->entry_a[0]);
+    store_rlx(&span->entry_a[capacity], MOLE_END);
+    span->dirty = 0;
+    span->owner = owner;
+    span->heap = owner->heap;
+    span->run = run;
+    span->base = base;
+    span->pages = pages;
+    span->class = (uint8_t) class;
+    span->block_bytes = mole_size_class_bytes(class);
+    span->recip = UINT64_MAX / span->block_bytes + 1;
+    span->capacity = (uint16_t)capacity;
+    span->fresh = 0;
+    span->free = MOLE_END;
+    span->kind = MOLE_SPAN_SLAB;
+    store_rlx(&span->state_a, MOLE_SPAN_FULL);
+    span->next = span->prev = NULL;
+    store_rlx(&span->inbox_a, MOLE_END);
+    mole_span_map_set(base, pages, span);
+}
+
+void mole_span_unmap(struct mole_span *span)
+{
+    bool is_large = span->kind == MOLE_SPAN_LARGE;
+    mole_span_map_clear(span->base, is_large ? 1 : span->pages);
+    span->owner = &mole_owner_nobody;
+    span->kind = MOLE_SPAN_NONE;
+}
+
+bool mole_span_carve(struct mole_span *span)
+{
+    uint32_t first = span->fresh;
+    uint32_t count = MOLE_PAGE / span->block_bytes;
+    if (count == 0)
+        count = 1;
+    if (count > (uint32_t)span->capacity - first)
+        count = (uint32_t)span->capacity - first;
+    if (count == 0)
+        return false;
+    uint32_t last = first + count - 1;
+    for (uint32_t index = first; index < last; index++)
+        store_rlx(&span->entry_a[index], (uint16_t)(index + 1));
+    store_rlx(&span->entry_a[last], MOLE_END);
+    span->free = (uint16_t)first;
+    span->fresh = (uint16_t)(first + count);
+    return true;
+}
+
+void mole_span_rebuild(struct mole_span *span)
+{
+    uint16_t free = MOLE_END;
+    for (uint32_t index = span->fresh; index-- > 0;) {
+        if (mole_span_entry_is_live(load_rlx(&span->entry_a[index])))
+            continue;
+        store_rlx(&span->entry_a[index], free);
+        free = (uint16_t)index;
+    }
+    span->free = free;
+    store_rlx(&span->inbox_a, MOLE_END);
+}
+
+size_t mole_span_live_count(const struct mole_span *span)
+{
+    size_t live = 0;
+    for (uint32_t index = 0; index < span->capacity; index++)
+        live += mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
+    return live;
+}
+
+void mole_span_check(const struct mole_span *span)
+{
+    check(span->fresh <= span->capacity && span->capacity <= MOLE_MOST_BLOCKS);
+    check(!mole_span_entry_is_live(load_rlx(&span->entry_a[span->capacity])));
+    uint32_t steps = 0;
+    for (uint32_t index = span->free; index != MOLE_END; steps++) {
+        check(index < span->fresh && steps < span->fresh);
+        uint16_t entry = load_rlx(&span->entry_a[index]);
+        check(!mole_span_entry_is_live(entry));
+        index = entry;
+    }
+    check(steps + mole_span_live_count(span) <= span->fresh);
+}

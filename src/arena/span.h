@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Spans: runs of pages with one descriptor. A slab is a span cut into equal blocks; a large span
+ * is one block. Descriptors lie apart from the blocks, in records that are never unmapped.
+ *
+ * A slab's table has one entry a block and answers everything about it:
+ *
+ *   live   MOLE_LIVE | requested bytes, or MOLE_WHOLE where nobody asks for exact sizes
+ *   free   index of the next free block of the slab, or MOLE_END
+ *
+ * so the table is also the free list, and free blocks hold nothing. A block on its way back from
+ * another thread is free in its table from the moment of the call.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "arena/meta.h"
+#include "base/atom.h"
+#include "base/attr.h"
+
+struct mole_heap;
+struct mole_run;
+
+enum {
+    MOLE_LIVE = 0x8000,  /* an entry with this bit is a live block's */
+    MOLE_WHOLE = 0xffff, /* the entry of a live block that may use all of its bytes */
+    MOLE_END = 0x7fff,   /* no next free block */
+    MOLE_MOST_BLOCKS = 4096,
+};
+
+/*
+ * Who allocates from a slab: the head of a thread cache (tcache.h). The arena layer knows no
+ * more of it than this.
+ */
+struct mole_owner {
+    struct mole_meta meta;
+
+    /*
+     * thread_a: the thread pointer of the owning thread, in malloc's heap plus MOLE_OF_MALLOC;
+     * MOLE_ORPHAN: up for adoption; MOLE_SHARED: of a HEAP_NO_SERIALIZE heap, whoever's turn it
+     * is.
+     *   writers  adopt: CAS from MOLE_ORPHAN; the owner when it lets go
+     *   readers  every free of a block of this owner's
+     *   orders   let go: store release; adopt: CAS acquire: HB-OWNER-1
+     *   keeps    only the thread named here touches the owner-only fields
+     */
+    _Atomic(uintptr_t) thread_a;
+    void *handle;           /* const while the heap lives */
+    uint64_t id;            /* the heap's word with no mode set; const while it lives */
+    struct mole_heap *heap; /* const while the heap lives */
+
+    /*
+     * busy_a: the owner is inside an operation that the gate must wait for.
+     *   writers  the owner
+     *   readers  whoever closes the heap's gate
+     *   orders   set relaxed (the closer's membarrier orders it), cleared release: HB-GATE-1
+     *   keeps    1 only between the fast path's first and last step
+     */
+    _Atomic(uint8_t) busy_a;
+
+    struct mole_owner *next; /* the heap's list, const after the push */
+
+    /*
+     * woken_a: slabs of this owner whose inbox filled, linked by woken_next.
+     *   writers  any thread pushes a slab that was not listed; the owner takes all
+     *   readers  the owner
+     *   orders   push CAS release, take swap acquire: HB-WOKEN-1
+     *   keeps    a slab is listed here exactly while its inbox has MOLE_INBOX_LISTED
+     */
+    alignas(MOLE_CACHE_LINE) _Atomic(struct mole_span *) woken_a;
+};
+
+enum {
+    MOLE_ORPHAN = 0,
+    MOLE_SHARED = 1,
+    MOLE_OF_MALLOC = 2, /* added to the thread pointer: no HANDLE leads to such a cache */
+};
+
+enum mole_span_kind {
+    MOLE_SPAN_NONE,  /* no blocks: nobody's, or a heap's first page */
+    MOLE_SPAN_LARGE, /* one block */
+    MOLE_SPAN_SLAB,
+};
+
+enum mole_span_state {
+    MOLE_SPAN_CURRENT, /* the slab its owner allocates this class from */
+    MOLE_SPAN_FULL,    /* set aside: no free block when last looked at */
+    MOLE_SPAN_PARTIAL, /* in its owner's list of slabs with free blocks */
+};
+
+struct mole_span {
+    struct mole_meta meta;
+    struct mole_owner *owner; /* const while mapped; of large spans mole_owner_nobody */
+    char *base;               /* const while mapped: the first block */
+    uint64_t recip;           /* const while mapped: 2^64 / block_bytes, rounded up */
+    uint32_t block_bytes;     /* const while mapped */
+    int32_t countdown;        /* owner only: frees by the owner until it looks again */
+    uint16_t free;            /* owner only: first of the free list, or MOLE_END */
+    uint16_t fresh;           /* owner only: blocks ever put on the free list */
+    uint16_t capacity;        /* const while mapped: blocks */
+    uint8_t class;            /* const while mapped */
+    uint8_t kind;             /* const while mapped: enum mole_span_kind */
+    int32_t armed;            /* owner only: what countdown started from */
+    struct mole_span *next;   /* owner only: its list of partial slabs */
+
+    /*
+     * inbox_a: blocks freed by threads that do not own the slab, as a list in the table:
+     * MOLE_INBOX_LISTED | count << 16 | index of the first.
+     *   writers  any thread pushes a list; the owner takes all
+     *   readers  the owner
+     *   orders   push CAS acq_rel, take swap acquire: HB-INBOX-1, HB-INBOX-2
+     *   keeps    a block is in exactly one of: client, free list, a batch, inbox
+     */
+    alignas(MOLE_CACHE_LINE) _Atomic(uint32_t) inbox_a;
+
+    /*
+     * state_a: of a slab, enum mole_span_state.
+     *   writers  the owner
+     *   readers  the owner; a thief that took the slab out of the woken list (steal.c)
+     *   orders   relaxed: what a thief must know came with the inbox, HB-INBOX-1
+     *   keeps    a full slab whose blocks are all in its inbox stays full
+     */
+    _Atomic(uint8_t) state_a;
+    uint8_t dirty;                /* whoever maps the slab: entries may look live */
+    struct mole_span *woken_next; /* whoever set MOLE_INBOX_LISTED, then the owner */
+    struct mole_span *prev;       /* owner only: see next */
+    struct mole_heap *heap;       /* const while mapped */
+    struct mole_run *run; /* const while mapped, but for a large block that moves */
+    uint32_t pages;       /* const while mapped */
+    size_t room;          /* large, block's holder: bytes from base to the run's end */
+
+    /*
+     * bytes_a: large: the requested size, or MOLE_LARGE_FREE.
+     *   writers  whoever allocates, resizes or frees the block: the client excludes others
+     *   readers  the same; whole-heap inspection
+     *   orders   relaxed
+     *   keeps    <= room while live
+     */
+    _Atomic(size_t) bytes_a;
+
+    /*
+     * entry_a: the table, see the top of this file.
+     *   writers  the block's holder while live; then whoever has the list the block is in
+     *   readers  any
+     *   orders   relaxed: HB-INBOX-1 and the client's own order carry the blocks
+     *   keeps    entry_a[capacity] is never live
+     */
+    alignas(MOLE_CACHE_LINE) _Atomic(uint16_t) entry_a[];
+};
+static_assert(offsetof(struct mole_span, inbox_a) == MOLE_CACHE_LINE,
+              "a remote free must not dirty the owner's line");
+
+#define MOLE_LARGE_FREE SIZE_MAX
+
+/* What the span map says of addresses that are no span's; it owns nothing and refuses all. */
+extern mole_own struct mole_span mole_span_nobody;
+extern mole_own struct mole_owner mole_owner_nobody;
+
+/*
+ * The index of the block that starts at `address`, which lies in the slab's pages; false for an
+ * address inside a block. One multiplication: its high half is the index, and its low half is
+ * below the reciprocal exactly at a block's start.
+ */
+mole_hot bool mole_span_index(const struct mole_span *span, const void *address,
+                              size_t *index)
+{
+    uint64_t offset = (uint64_t)((const char *)address - span->base);
+    __extension__ unsigned __int128 product = offset;
+    product *= span->recip;
+    *index = (size_t)(product >> 64);
+    fence_compiler(); /* read recip again: as an operand, not into a register first */
+    return (uint64_t)product < span->recip;
+}
+
+/* The entry of a live block of `bytes` <= MOLE_SLAB_MAX. */
+mole_hot uint32_t mole_span_mark(size_t bytes)
+{
+    return MOLE_LIVE + (uint32_t)bytes; /* one instruction, unlike an or */
+}
+
+/* The size that the entry of a live block tells. */
+static inline size_t mole_span_entry_bytes(const struct mole_span *span, uint16_t entry)
+{
+    return entry == MOLE_WHOLE ? span->block_bytes : entry & ~(unsigned)MOLE_LIVE;
+}
+
+/* Whether an entry is a live block's. */
+mole_hot bool mole_span_entry_is_live(uint16_t entry)
+{
+    return (int16_t)entry < 0;
+}
+
+/*
+ * The live block at `address`, whatever its span: its requested size, or MOLE_LARGE_FREE where
+ * no live block starts. Reads only descriptors.
+ */
+size_t mole_span_bytes(const struct mole_span *span, const void *address);
+
+/* A descriptor for a slab or, with capacity 0, a large span; or NULL. */
+struct mole_span *mole_span_take(size_t capacity) mole_must_check;
+void mole_span_give(struct mole_span *span);
+
+/*
+ * Make `span` a slab of `pages` pages at `base` cut into blocks of `class`, empty, with nothing
+ * on its free list, and put it in the span map.
+ */
+void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
+                        unsigned class, struct mole_owner *owner, struct mole_run *run);
+
+/* Take a slab or large span out of the map. */
+void mole_span_unmap(struct mole_span *span);
+
+/* Blocks of `class` in `pages` pages. */
+size_t mole_span_capacity(uint32_t pages, unsigned class);
+
+/* Put up to one page's worth of never used blocks on the empty free list. False: none left. */
+bool mole_span_carve(struct mole_span *span) mole_must_check;
+
+/* Put every block that is not live on the free list, whatever lists held it: for a fork's child. */
+void mole_span_rebuild(struct mole_span *span);
+
+/* Live blocks, by reading the table. */
+size_t mole_span_live_count(const struct mole_span *span);
+
+/* Walk all invariants of a slab; for tests and debug builds. The owner is quiet. */
+void mole_span_check(const struct mole_span *span);

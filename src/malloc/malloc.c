@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc and free: one heap of the process, without handle and without exact sizes.
+ *
+ * Its heap word is compared here in a form that costs nothing: while no mode is set the limits
+ * below are what their checks need anyway, and while one is set both are 0, so that each call
+ * takes its slow path, where the word itself decides.
+ *
+ * errno: kept on success and by free; ENOMEM or EINVAL on failure.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arena/span_map.h"
+#include "base/check.h"
+#include "malloc/names.h"
+#include "tcache/block.h"
+#include "tcache/process.h"
+
+/*
+ * The span map as free reads it, with a limit of its own, and the number of direct sizes.
+ *   writers  start, whoever sets a mode of malloc's heap, the region as it grows
+ *   readers  malloc, free
+ *   orders   relaxed: a mode is set first and then awaited through busy_a
+ *   keeps    both limits are 0 while a mode is set
+ */
+static struct mole_map_view view;
+static _Atomic(size_t) direct_limit_a;
+
+/* Bring malloc up, once. */
+static bool start(void)
+{
+    if (!mole_process_start())
+        return false;
+    if (load_rlx(&direct_limit_a))
+        return true;
+    mole_span_map_follow(&view);
+    mole_span_map_switch(&view, true);
+    store_rlx(&direct_limit_a, MOLE_DIRECT_COUNT);
+    return true;
+}
+
+/* Before there is a second thread, for the view's plain fields. */
+__attribute__((constructor)) static void start_early(void)
+{
+    (void)!start();
+}
+
+static void *fail(int code)
+{
+    errno = code;
+    return NULL;
+}
+
+static mole_slow void *alloc_slow(size_t bytes, size_t align, bool zero)
+{
+    int saved = errno;
+    void *block =
+        start() ? mole_block_alloc(mole_process_malloc_heap(), bytes, align, zero) : NULL;
+    errno = block ? saved : ENOMEM;
+    return block;
+}
+
+/* Requests above the direct sizes that still come from slabs: one step longer. */
+static __attribute__((noinline)) void *alloc_medium(size_t bytes)
+{
+    struct mole_tcache *cache = mole_tls.malloc_cache;
+    if (unlikely(bytes - 1 >= MOLE_SLAB_MAX || !load_rlx(&direct_limit_a)))
+        return alloc_slow(bytes, MOLE_ALIGN, false);
+    void *block;
+    mole_tcache_enter(cache);
+    bool is_done =
+        mole_tcache_pop(cache->current[mole_size_class_of(bytes)], MOLE_WHOLE, &block);
+    mole_tcache_leave(cache);
+    return likely(is_done) ? block : alloc_slow(bytes, MOLE_ALIGN, false);
+}
+
+void *MALLOC_NAME(malloc)(size_t bytes)
+{
+    struct mole_tcache *cache = mole_tls.malloc_cache;
+    size_t slot = (bytes - 1) / MOLE_ALIGN;
+    mole_tcache_enter(cache);
+    if (unlikely(slot >= load_rlx_folded(&direct_limit_a))) {
+        mole_tcache_leave(cache);
+        return alloc_medium(bytes);
+    }
+    void *block;
+    if (unlikely(!mole_tcache_pop(cache->direct[slot], MOLE_WHOLE, &block))) {
+        mole_tcache_leave(cache);
+        return alloc_slow(bytes, MOLE_ALIGN, false);
+    }
+    mole_tcache_leave(cache);
+    return block;
+}
+
+/* Something that is no live block of malloc's: ours and wrong, or not ours. */
+static void refuse(const char *call, const void *block)
+{
+    if (!mole_block_is_ours(block)) {
+        /* Whose it is cannot be known without following it, so it is left alone. */
+        mole_block_count_foreign();
+        return;
+    }
+    mole_block_blame(call, block);
+}
+
+static mole_slow void free_slow(void *block)
+{
+    if (!block)
+        return;
+    int saved = errno;
+    struct mole_span *span =
+        start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;
+    if (span)
+        mole_block_free(span, block);
+    else
+        refuse("free", block);
+    errno = saved;
+}
+
+/* The slab's countdown ended with this free. */
+static mole_slow void free_counted_down(struct mole_tcache *cache, struct mole_span *span)
+{
+    mole_tcache_counted_down(cache, &mole_tls.thread->slots, span);
+    mole_tcache_leave(cache);
+}
+
+/*
+ * A block of another thread's slab, most likely: into a batch, inside the operation that free
+ * began. Anything else goes the long way.
+ */
+static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
+                                                  struct mole_span *span, void *block)
+{
+    size_t index;
+    bool is_remote = span->heap && span->heap == cache->owner.heap &&
+                     span->kind == MOLE_SPAN_SLAB &&
+                     mole_span_index(span, block, &index) &&
+                     mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
+    if (likely(is_remote))
+        mole_tcache_free_remote(cache, span, index);
+    mole_tcache_leave(cache);
+    if (unlikely(!is_remote))
+        free_slow(block);
+}
+
+void MALLOC_NAME(free)(void *block)
+{
+    struct mole_tcache *cache = mole_tls.malloc_cache;
+    mole_tcache_enter(cache);
+    uintptr_t page;
+    if (unlikely(!mole_span_map_has(&view, block, &page)))
+        goto slow;
+    struct mole_span *span = load_acq(&view.table[page]); /* HB-MAP-1 */
+    if (unlikely(span->owner != &cache->owner)) {
+        free_remote(cache, span, block);
+        return;
+    }
+    size_t index;
+    if (unlikely(!mole_span_index(span, block, &index) ||
+                 !mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index]))))
+        goto slow;
+    if (unlikely(!mole_tcache_push(span, index))) {
+        free_counted_down(cache, span);
+        return;
+    }
+    mole_tcache_leave(cache);
+    return;
+slow:
+    mole_tcache_leave(cache);
+    free_slow(block);
+}
+
+void *MALLOC_NAME(calloc)(size_t count, size_t bytes)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, bytes, &total))
+        return fail(ENOMEM);
+    if (total > MOLE_SLAB_MAX)
+        return alloc_slow(total, MOLE_ALIGN, true);
+    void *block = MALLOC_NAME(malloc)(total);
+    return block ? memset(block, 0, total) : NULL;
+}
+
+void *MALLOC_NAME(realloc)(void *block, size_t bytes)
+{
+    if (!block)
+        return MALLOC_NAME(malloc)(bytes);
+    if (bytes == 0) {
+        MALLOC_NAME(free)(block);
+        return NULL;
+    }
+    int saved = errno;
+    struct mole_span *span =
+        start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;
+    if (!span) {
+        refuse("realloc", block);
+        return fail(ENOMEM);
+    }
+    void *moved = mole_block_resize(span, block, bytes, 0);
+    errno = moved ? saved : ENOMEM;
+    return moved;
+}
+
+static bool is_power_of_two(size_t n)
+{
+    return n && !(n & (n - 1));
+}
+
+static void *alloc_aligned(size_t align, size_t bytes)
+{
+    return align <= MOLE_ALIGN ? MALLOC_NAME(malloc)(bytes)
+                               : alloc_slow(bytes, align, false);
+}
+
+int MALLOC_NAME(posix_memalign)(void **block, size_t align, size_t bytes)
+{
+    if (!is_power_of_two(align) || align % sizeof(void *))
+        return EINVAL;
+    int saved = errno;
+    void *aligned = alloc_aligned(align, bytes);
+    errno = saved;
+    if (!aligned)
+        return ENOMEM;
+    *block = aligned;
+    return 0;
+}
+
+void *MALLOC_NAME(aligned_alloc)(size_t align, size_t bytes)
+{
+    return is_power_of_two(align) ? alloc_aligned(align, bytes) : fail(EINVAL);
+}
+
+void *MALLOC_NAME(memalign)(size_t align, size_t bytes)
+{
+    /* Like glibc's, which rounds an odd alignment up. */
+    size_t power = MOLE_ALIGN;
+    while (power < align && power <= PTRDIFF_MAX / 2)
+        power *= 2;
+    return power < align ? fail(EINVAL) : alloc_aligned(power, bytes);
+}
+
+static size_t system_page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+void *MALLOC_NAME(valloc)(size_t bytes)
+{
+    return alloc_aligned(system_page(), bytes);
+}
+
+void *MALLOC_NAME(pvalloc)(size_t bytes)
+{
+    size_t page = system_page();
+    if (bytes > PTRDIFF_MAX - page)
+        return fail(ENOMEM);
+    return alloc_aligned(page, mole_round_up(bytes ? bytes : 1, page));
+}
+
+size_t MALLOC_NAME(malloc_usable_size)(void *block)
+{
+    struct mole_span *span =
+        block && start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;
+    if (span)
+        return mole_block_room(span);
+    if (block)
+        refuse("malloc_usable_size", block);
+    return 0;
+}
+
+void *MALLOC_NAME(reallocarray)(void *block, size_t count, size_t bytes)
+{
+    size_t total;
+    if (__builtin_mul_overflow(count, bytes, &total))
+        return fail(ENOMEM);
+    return MALLOC_NAME(realloc)(block, total);
+}
+
+void MALLOC_NAME(free_sized)(void *block, size_t bytes)
+{
+    (void)bytes;
+    MALLOC_NAME(free)(block);
+}
+
+void MALLOC_NAME(free_aligned_sized)(void *block, size_t align, size_t bytes)
+{
+    (void)align;
+    (void)bytes;
+    MALLOC_NAME(free)(block);
+}

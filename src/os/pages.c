@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/pages.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "base/atom.h"
+
+#if defined(MOLE_TESTING)
+enum { INJECTING = 1 };
+#else
+enum { INJECTING = 0 };
+#endif
+
+/*
+ * calls_a, fail_at_a, forever_a: fault injection of test builds.
+ *   writers  mole_pages_inject, by one test thread; calls_a by every caller
+ *   readers  every function here
+ *   orders   relaxed: a test sets them before the calls it wants to fail
+ *   keeps    fail_at_a is 0 when injection is off
+ */
+static _Atomic(unsigned long) calls_a;
+static _Atomic(unsigned long) fail_at_a;
+static _Atomic(bool) forever_a;
+
+unsigned long mole_pages_inject(unsigned long nth, bool forever)
+{
+    unsigned long calls = load_rlx(&calls_a);
+    store_rlx(&calls_a, 0);
+    store_rlx(&forever_a, forever);
+    store_rlx(&fail_at_a, nth);
+    return calls;
+}
+
+static bool is_to_fail(void)
+{
+    if (!INJECTING)
+        return false;
+    unsigned long call = add_rlx(&calls_a, 1) + 1;
+    unsigned long fail_at = load_rlx(&fail_at_a);
+    return fail_at && (call == fail_at || (call > fail_at && load_rlx(&forever_a)));
+}
+
+void *mole_pages_reserve(size_t bytes, size_t align)
+{
+    int saved = errno;
+    size_t room = bytes + align;
+    if (room < bytes || is_to_fail())
+        return NULL;
+    char *start =
+        mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED) {
+        errno = saved;
+        return NULL;
+    }
+    char *aligned = (char *)mole_round_up((uintptr_t)start, align);
+    if (aligned > start)
+        munmap(start, (size_t)(aligned - start));
+    munmap(aligned + bytes, (size_t)(start + room - (aligned + bytes)));
+    errno = saved;
+    return aligned;
+}
+
+bool mole_pages_commit(void *start, size_t bytes)
+{
+    int saved = errno;
+    bool done = !is_to_fail() && mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+    errno = saved;
+    return done;
+}
+
+bool mole_pages_purge(void *start, size_t bytes)
+{
+    int saved = errno;
+    bool done = !is_to_fail() && madvise(start, bytes, MADV_DONTNEED) == 0;
+    errno = saved;
+    return done;
+}
+
+/* 0: the kernel moved the pages; else its error, and it may have unmapped the target. */
+static int remap(void *from, void *to, size_t bytes)
+{
+    if (is_to_fail()) {
+        munmap(to, bytes); /* as a kernel does that fails late */
+        return ENOMEM;
+    }
+#if defined(MREMAP_DONTUNMAP)
+    const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    return mremap(from, bytes, bytes, flags, to) == to ? 0 : errno;
+#else
+    return EINVAL;
+#endif
+}
+
+enum mole_pages_moved mole_pages_move(void *from, void *to, size_t bytes)
+{
+    int saved = errno;
+    enum mole_pages_moved moved = MOLE_PAGES_MOVED;
+    int error = remap(from, to, bytes);
+    if (error == EINVAL) {
+        moved = MOLE_PAGES_STAY; /* it does not know the flags, and has not begun */
+    } else if (error) {
+        /* Fill the hole. Something there: left from before, or mapped by others since. */
+        const int flags =
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
+        void *hole = mmap(to, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+        moved = hole == to ? MOLE_PAGES_STAY : MOLE_PAGES_LOST;
+    }
+    errno = saved;
+    return moved;
+}
+
+void mole_pages_release(void *start, size_t bytes)
+{
+    int saved = errno;
+    munmap(start, bytes);
+    errno = saved;
+}
+
+size_t mole_pages_address_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return SIZE_MAX;
+    return (size_t)limit.rlim_cur / 2;
+}

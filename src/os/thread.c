@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/thread.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/single_threaded.h>
+#include <time.h>
+
+#include "base/atom.h"
+
+/*
+ * acquired_a: locks acquired since the start.
+ *   writers  mole_lock_acquire
+ *   readers  mole_lock_count
+ *   orders   relaxed: a figure, nothing hangs on it
+ *   keeps    never falls
+ */
+static _Atomic(uint64_t) acquired_a;
+
+static pthread_key_t exit_key; /* const after mole_thread_setup */
+
+void mole_lock_init(struct mole_lock *lock)
+{
+    pthread_mutex_init(&lock->mutex, NULL);
+}
+
+void mole_lock_acquire(struct mole_lock *lock)
+{
+    add_rlx(&acquired_a, 1);
+    pthread_mutex_lock(&lock->mutex);
+}
+
+void mole_lock_release(struct mole_lock *lock)
+{
+    pthread_mutex_unlock(&lock->mutex);
+}
+
+uint64_t mole_lock_count(void)
+{
+    return load_rlx(&acquired_a);
+}
+
+bool mole_thread_setup(void (*on_exit)(void *), void (*in_child)(void))
+{
+    static bool has_key; /* a second try must not take a second key */
+    if (!has_key)
+        has_key = pthread_key_create(&exit_key, on_exit) == 0;
+    return has_key && pthread_atfork(NULL, NULL, in_child) == 0;
+}
+
+void mole_thread_arm(void *value)
+{
+    int saved = errno;
+    pthread_setspecific(exit_key, value);
+    errno = saved;
+}
+
+void mole_thread_yield(void)
+{
+    sched_yield();
+}
+
+static void *run_forever(void *run)
+{
+    (*(void (**)(void))run)();
+    return NULL;
+}
+
+bool mole_thread_start(void (*run)(void))
+{
+    static void (*kept)(void); /* one at a time: the caller sees to it */
+    kept = run;
+    int saved = errno;
+    sigset_t all;
+    sigset_t old;
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigfillset(&all);
+    if (pthread_attr_init(&attr) != 0)
+        return false;
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, (size_t)1 << 17);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool is_started = pthread_create(&thread, &attr, run_forever, &kept) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_attr_destroy(&attr);
+    errno = saved;
+    return is_started;
+}
+
+bool mole_thread_is_alone(void)
+{
+    return __libc_single_threaded;
+}
+
+void mole_thread_sleep_ms(unsigned ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    nanosleep(&time, NULL);
+}
+
+uint64_t mole_clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}

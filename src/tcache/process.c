@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcache/process.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "arena/census.h"
+#include "arena/region.h"
+#include "tcache/page_run.h"
+#include "tcache/purger.h"
+#include "tcache/slab.h"
+#include "tcache/thread.h"
+
+static struct mole_heap *process_heap; /* const after mole_process_start */
+static struct mole_heap *malloc_heap;  /* const after mole_process_start */
+
+struct mole_heap *mole_process_heap(void)
+{
+    return process_heap;
+}
+
+struct mole_heap *mole_process_malloc_heap(void)
+{
+    return malloc_heap;
+}
+
+size_t mole_process_malloc_bytes(void)
+{
+    if (!mole_process_start())
+        return 0;
+    struct mole_census census;
+    mole_census_take(malloc_heap, &census);
+    return census.live_bytes;
+}
+
+/* Whether the forking thread was inside an operation: a signal handler forked. */
+static bool is_interrupted(struct mole_heap *heap)
+{
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
+        if (mole_thread_owns(owner) && load_rlx(&owner->busy_a))
+            return true;
+    return false;
+}
+
+/* Mark the caches of threads that the child does not have; they are rebuilt. */
+static void mark_torn(struct mole_heap *heap)
+{
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
+        struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
+        cache->is_torn = !mole_thread_owns(owner);
+        /* Blocks in the batches of the thread that forked are found again in the tables. */
+        if (!cache->is_torn)
+            memset(cache->batch, 0, sizeof cache->batch);
+    }
+}
+
+/*
+ * A heap whose operation the fork interrupted is left as it is: the child may only exec or exit.
+ * Without another thread so far, there is nothing to put right.
+ */
+static void repair(struct mole_heap *heap, bool was_alone)
+{
+    mole_arena_repair(&heap->arena);
+    if (was_alone || !load_rlx(&heap->word_a) || is_interrupted(heap))
+        return;
+    mark_torn(heap);
+    mole_slab_rebuild_torn(heap, NULL);
+}
+
+static void in_child_of_fork(void)
+{
+    bool was_alone = mole_thread_is_alone();
+    mole_purger_forget();
+    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
+        repair(heap, was_alone);
+    mole_thread_forget_others();
+}
+
+/* The process heap, with a cache that its first user adopts. */
+static struct mole_heap *create_process_heap(void)
+{
+    struct mole_heap *heap = mole_heap_create(0, NULL);
+    if (!heap)
+        return NULL;
+    struct mole_tcache *home = mole_tcache_create(heap, MOLE_ORPHAN, NULL);
+    if (!home) {
+        (void)mole_heap_kill(heap);
+        mole_heap_finish(heap, NULL);
+        return NULL;
+    }
+    mole_page_run_list(home, heap->home);
+    add_rlx(&heap->orphans_a, 1);
+    heap->is_private = false;
+    return heap;
+}
+
+/* Bring everything up, or what is still missing after an earlier failure. */
+static bool start(void)
+{
+    static bool has_hooks;
+    if (!mole_region_init() || !mole_meta_init())
+        return false;
+    if (!process_heap)
+        process_heap = create_process_heap();
+    if (!malloc_heap)
+        malloc_heap = mole_heap_create_nameless();
+    if (!has_hooks)
+        has_hooks = mole_thread_setup(mole_thread_exit, in_child_of_fork);
+    return process_heap && malloc_heap && has_hooks;
+}
+
+bool mole_process_start(void)
+{
+    enum { NOT_YET, STARTING, UP };
+    /*
+     * starter_a, starter_pid_a: the thread that starts molehill, and its process.
+     *   writers  that thread
+     *   readers  threads that find STARTING
+     *   orders   relaxed: only the thread itself can find its own value, only a child another's
+     *   keeps    starter_a is 0 before and after
+     */
+    static _Atomic(uintptr_t) starter_a;
+    static _Atomic(pid_t) starter_pid_a;
+    /*
+     * state_a: how far molehill is.
+     *   writers  the thread that moves it on from NOT_YET
+     *   readers  every slow path
+     *   orders   UP is stored release and loaded acquire: HB-START-1
+     *   keeps    UP for good; a failed start may be tried again
+     */
+    static _Atomic(int) state_a = NOT_YET;
+    int state = load_acq(&state_a); /* HB-START-1 */
+    if (likely(state == UP))
+        return true;
+    if (state == NOT_YET && cas_acq(&state_a, &state, STARTING)) {
+        store_rlx(&starter_a, mole_thread_self());
+        store_rlx(&starter_pid_a, getpid());
+        bool is_up = start();
+        store_rlx(&starter_a, 0);
+        store_rel(&state_a, is_up ? UP : NOT_YET); /* HB-START-1 */
+        return is_up;
+    }
+    /* The system may call back into malloc while it starts us: that call gets NULL. */
+    while (state == STARTING && load_rlx(&starter_a) != mole_thread_self()) {
+        /* Forked while another thread was at it: that thread is not here. */
+        if (load_rlx(&starter_pid_a) != getpid() && cas_acq(&state_a, &state, NOT_YET))
+            return mole_process_start();
+        mole_thread_yield();
+        state = load_acq(&state_a); /* HB-START-1 */
+    }
+    return state == UP;
+}

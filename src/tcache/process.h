@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the process has one of: the start of molehill, the process heap, malloc's heap, and what is
+ * to be put right in the child of a fork.
+ *
+ *  label       release side              acquire side                    makes visible
+ *  HB-START-1  mole_process_start: store of UP   mole_process_start: load of the state   what was set up
+ *
+ * Fork: nothing is held over it. In the child, caches of threads that are gone are rebuilt from
+ * the tables of their slabs, whatever instruction they were at, and become orphans; locks are made
+ * anew. The forking thread's own caches are kept as they are, for it may have been interrupted in
+ * the middle of an operation by the signal whose handler forks.
+ */
+#pragma once
+
+#include "arena/heap.h"
+
+/* Bring molehill up. False: no memory. Called by every slow path; cheap once done. */
+mole_shared bool mole_process_start(void) mole_must_check;
+
+/* The process heap, malloc's heap: set by mole_process_start. */
+struct mole_heap *mole_process_heap(void);
+mole_shared struct mole_heap *mole_process_malloc_heap(void);
+
+/* Bytes in malloc's live blocks. */
+mole_shared size_t mole_process_malloc_bytes(void);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an allocation does when the current slab of its class has no free block, cheapest first:
+ * what other threads gave back, a slab with free blocks, blocks never used, a new slab.
+ */
+#include "arena/inbox.h"
+#include "base/check.h"
+#include "tcache/slab.h"
+
+struct mole_span mole_tcache_none = {.owner = &mole_owner_nobody, .free = MOLE_END};
+
+/* Take the slabs whose inbox filled since the last time, and what is in them. */
+static void collect(struct mole_tcache *cache, struct mole_pool_slots *slots)
+{
+    if (!load_rlx(&cache->owner.woken_a))
+        return;
+    struct mole_span *span = swap_acq(&cache->owner.woken_a, NULL); /* HB-WOKEN-1 */
+    while (span) {
+        struct mole_span *next = span->woken_next;
+        mole_slab_drain(cache, slots, span, true);
+        span = next;
+    }
+}
+
+/* A slab of the class with a free block, as the current one; or NULL. */
+static struct mole_span *find_slab(struct mole_tcache *cache,
+                                   struct mole_pool_slots *slots, unsigned class)
+{
+    struct mole_span *span = cache->current[class];
+    if (span != &mole_tcache_none)
+        mole_slab_drain(cache, slots, span, false);
+    collect(cache, slots);
+    if (span->free != MOLE_END)
+        return span;
+    if (span != &mole_tcache_none && mole_span_carve(span))
+        return span;
+    struct mole_span *other = mole_slab_pop_partial(cache, class);
+    if (!other)
+        other = mole_slab_create(cache, slots, class);
+    if (!other)
+        return NULL;
+    if (span != &mole_tcache_none)
+        mole_slab_make_full(cache, span);
+    mole_slab_make_current(cache, other);
+    if (other->free == MOLE_END)
+        check(mole_span_carve(other));
+    return other;
+}
+
+void *mole_tcache_alloc_slow(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                             unsigned class, uint32_t mark)
+{
+    struct mole_span *span = find_slab(cache, slots, class);
+    if (!span) {
+        mole_tcache_flush(cache);
+        return NULL;
+    }
+    void *block = NULL;
+    check(mole_tcache_pop(span, mark, &block));
+    return block;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A cache's slabs: making them, giving them back, and moving them between current, full and
+ * partial. Owner only, inside an operation.
+ */
+#pragma once
+
+#include "tcache/tcache.h"
+
+/* Start the countdown at `frees`, and account for the frees it counted until now. */
+void mole_slab_arm(struct mole_tcache *cache, struct mole_span *span, int32_t frees);
+
+/* Make `span` the slab its class is allocated from. It must be in no list. */
+void mole_slab_make_current(struct mole_tcache *cache, struct mole_span *span);
+
+/* Set the slab aside: its free list is empty. */
+void mole_slab_make_full(struct mole_tcache *cache, struct mole_span *span);
+
+/* List a slab with `used` blocks in use. */
+void mole_slab_make_partial(struct mole_tcache *cache, struct mole_span *span,
+                            int32_t used);
+
+/* The partial slab to use next, out of the list; or NULL. */
+struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned class);
+void mole_slab_unlist(struct mole_tcache *cache, struct mole_span *span);
+
+/* A new slab for the class, with nothing on its free list; or NULL. */
+struct mole_span *mole_slab_create(struct mole_tcache *cache,
+                                   struct mole_pool_slots *slots, unsigned class)
+    mole_must_check;
+
+/* Give an empty slab's pages back. It is in no list, and its inbox is quiet. */
+void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                       struct mole_span *span);
+
+/* Put what came back to the slab on its free list; `unlist` as for mole_inbox_take. */
+void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                     struct mole_span *span, bool unlist);
+
+/*
+ * Make the caches of a heap that are marked torn whole again from their tables, and orphans. In
+ * a fork's child, before it has a second thread.
+ */
+void mole_slab_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slots);

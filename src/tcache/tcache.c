@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcache/tcache.h"
+
+#include <string.h>
+
+struct mole_meta_stack mole_tcache_shared;
+static struct mole_meta_stack unkept;
+
+static struct mole_tcache *take_record(struct mole_meta_stack *home)
+{
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)mole_meta_pop(home);
+    return cache ? cache : mole_meta_take(MOLE_META_CACHE, sizeof *cache);
+}
+
+void mole_tcache_destroy(struct mole_tcache *cache)
+{
+    mole_meta_push(cache->home, &cache->owner.meta);
+}
+
+struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
+                                       struct mole_meta_stack *home)
+{
+    if (!home)
+        home = &unkept;
+    struct mole_tcache *cache = take_record(home);
+    if (!cache)
+        return NULL;
+    cache->home = home;
+    store_rlx(&cache->owner.busy_a, 0);
+    store_rlx(&cache->owner.woken_a, NULL);
+    cache->owner.handle = load_rlx(&heap->handle_a);
+    cache->owner.id = mole_heap_id(heap);
+    cache->owner.heap = heap;
+    for (unsigned slot = 0; slot < MOLE_DIRECT_COUNT; slot++)
+        cache->direct[slot] = &mole_tcache_none;
+    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+        cache->current[class] = &mole_tcache_none;
+    memset(cache->partial, 0, sizeof cache->partial);
+    memset(cache->slabs, 0, sizeof cache->slabs);
+    memset(cache->batch, 0, sizeof cache->batch);
+    cache->page_runs = NULL;
+    cache->frees = 0;
+    cache->is_torn = false;
+    store_rel(&cache->owner.thread_a, thread); /* HB-OWNER-1 */
+    mole_heap_enlist(heap, &cache->owner);
+    return cache;
+}
+
+static uint64_t counted(const struct mole_span *span)
+{
+    return (uint64_t)(span->armed - span->countdown);
+}
+
+uint64_t mole_tcache_frees(const struct mole_tcache *cache)
+{
+    uint64_t frees = cache->frees;
+    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
+        frees += counted(cache->current[class]);
+        for (const struct mole_span *span = cache->partial[class]; span;
+             span = span->next)
+            frees += counted(span);
+    }
+    return frees;
+}

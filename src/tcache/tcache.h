@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Thread caches: the slabs one thread owns in one heap. The owner takes blocks from a slab's free
+ * list and puts them back without atomics; blocks freed by others come back through the slabs'
+ * inboxes. A HEAP_NO_SERIALIZE heap has one cache, used by whoever's turn it is.
+ *
+ *   direct[(bytes - 1) / 16] --> current slab of the class --> free list (in its table)
+ *   partial[class] --> slabs with free blocks           (full slabs are in no list)
+ *
+ * A slab's countdown takes the place of a counter of used blocks. Only frees move it:
+ *
+ *   current  starts so high that it is only ever used to count frees
+ *   full     starts at a few frees; at 0 the slab is worth listing as partial
+ *   partial  starts at the blocks in use, for nobody allocates from it; at 0 the slab is empty
+ *
+ *  label      release side              acquire side                makes visible
+ *  HB-GATE-1  leave: store of busy_a    the closer's wait for it    the operation's writes
+ */
+#pragma once
+
+#include "arena/heap.h"
+#include "arena/size_class.h"
+
+enum {
+    MOLE_BATCHES =
+        MOLE_CLASS_COUNT, /* one a class: blocks freed in turn mostly share slabs */
+    MOLE_BATCH_BLOCKS = 64,
+    MOLE_BATCH_BYTES = 16 * 1024,
+    MOLE_COUNT_ON = 1 << 30, /* a current slab's countdown */
+};
+
+/* Blocks of another owner's slab, freed here and not handed over yet; linked in their table. */
+struct mole_batch {
+    struct mole_span *span; /* NULL: empty */
+    uint16_t first;
+    uint16_t last;
+    uint32_t count;
+};
+
+struct mole_tcache {
+    struct mole_owner owner;
+
+    /* Owner only, all of it. */
+    struct mole_span *direct[MOLE_DIRECT_COUNT];
+    struct mole_span *current[MOLE_CLASS_COUNT]; /* mole_tcache_none: no slab yet */
+    struct mole_span *partial[MOLE_CLASS_COUNT];
+    uint8_t slabs[MOLE_CLASS_COUNT]; /* slabs made so far, saturating: they grow */
+    struct mole_run *page_runs;      /* runs cut in pages that have free ones */
+    struct mole_batch batch[MOLE_BATCHES];
+    uint64_t frees; /* by countdowns that were armed anew, and batches */
+    struct mole_meta_stack
+        *home;    /* where the record goes when its heap ends, see create */
+    bool is_torn; /* in a fork's child: to be rebuilt from the tables */
+};
+
+/* The current slab where there is none: never has a free block. */
+extern mole_own struct mole_span mole_tcache_none;
+
+/* The cache of threads that have none: all its slabs are mole_tcache_none. */
+extern mole_own struct mole_tcache mole_tcache_idle;
+
+/* Enter and leave an operation, for the gate. Slow paths keep it up all through. */
+mole_hot void mole_tcache_enter(struct mole_tcache *cache)
+{
+    store_rlx(&cache->owner.busy_a, 1); /* HB-GATE-1 begins anew */
+    fence_compiler();
+}
+
+mole_hot void mole_tcache_leave(struct mole_tcache *cache)
+{
+    store_rel(&cache->owner.busy_a, 0); /* HB-GATE-1 */
+}
+
+/*
+ * Take a free block of the slab and store `mark` (mole_span_mark) in its entry; false when the
+ * slab has none. Owner only, inside an operation.
+ */
+mole_hot bool mole_tcache_pop(struct mole_span *span, uint32_t mark, void **block)
+{
+    size_t index = span->free;
+    if (unlikely(index == MOLE_END))
+        return false;
+    span->free = load_rlx_folded(&span->entry_a[index]);
+    mole_forget(index);
+    mole_forget(mark);
+    store_rlx_folded(&span->entry_a[index], (uint16_t)mark);
+    uint32_t offset = (uint32_t)index * span->block_bytes; /* slabs are small */
+    *block = span->base + offset;
+    return true;
+}
+
+/*
+ * Put the live block with this index back. False: the countdown ended, the caller goes on with
+ * mole_tcache_counted_down. Owner only, inside an operation.
+ */
+mole_hot bool mole_tcache_push(struct mole_span *span, size_t index)
+{
+    uint32_t head = span->free;
+    mole_forget(head);
+    store_rlx_folded(&span->entry_a[index], (uint16_t)head);
+    span->free = (uint16_t)index;
+    return likely(--span->countdown != 0);
+}
+
+/*
+ * A cache for the heap, on its list, owned by `thread`; or NULL.
+ *
+ * Records come from `home` and return there. A thread that keeps a cache sets home to a stack of
+ * its own: a fast path may enter the cache of a heap that is gone before it notices, and must
+ * then find nobody else's. NULL: the stack of caches that no thread keeps.
+ */
+struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
+                                       struct mole_meta_stack *home) mole_must_check;
+
+/* Give the record of a cache back whose heap has ended. */
+void mole_tcache_destroy(struct mole_tcache *cache);
+
+/* Where the caches of HEAP_NO_SERIALIZE heaps come from: several threads may remember them. */
+extern mole_own struct mole_meta_stack mole_tcache_shared;
+
+/*
+ * A block of 1 <= bytes <= MOLE_SLAB_MAX of `class`, or NULL: refill and retry. Inside an
+ * operation; `slots` as for mole_pool_take.
+ */
+mole_slow mole_shared void *mole_tcache_alloc_slow(struct mole_tcache *cache,
+                                                   struct mole_pool_slots *slots,
+                                                   unsigned class, uint32_t mark)
+    mole_must_check;
+
+/* What a slab's countdown at 0 asks for. Owner only, inside an operation. */
+mole_slow mole_shared void mole_tcache_counted_down(struct mole_tcache *cache,
+                                                    struct mole_pool_slots *slots,
+                                                    struct mole_span *span);
+
+/*
+ * Free a live block of another owner's slab: into a batch of `cache`, the caller's own in that
+ * heap, or at once when it is NULL. The entry is made free here.
+ */
+mole_shared void mole_tcache_free_remote(struct mole_tcache *cache,
+                                         struct mole_span *span, size_t index);
+
+/* Hand over all batches. Owner only. */
+void mole_tcache_flush(struct mole_tcache *cache);
+
+/* Blocks freed through this cache. Owner only, or when the owner is quiet. */
+uint64_t mole_tcache_frees(const struct mole_tcache *cache);
+
+/* Lists handed over to other owners since the start. */
+uint64_t mole_tcache_batches(void);

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcache/thread.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "tcache/page_run.h"
+#include "tcache/process.h"
+#include "tcache/purger.h"
+
+/* No thread has this heap's word, and its word is no heap's. */
+static struct mole_heap no_heap;
+
+/* What an empty place in `recent` holds: a handle and an id that no heap has. */
+#define NOTHING_KEPT                                                               \
+    {                                                                              \
+        .handle = (void *)1, .id = 1, .heap = &no_heap, .cache = &mole_tcache_idle \
+    }
+
+#define TIMES_7(...)                                                              \
+    __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, \
+        __VA_ARGS__
+#define TIMES_8(...) TIMES_7(__VA_ARGS__), __VA_ARGS__
+
+struct mole_thread mole_thread_nobody = {
+    .recent = {TIMES_8(NOTHING_KEPT), TIMES_8(NOTHING_KEPT), TIMES_8(NOTHING_KEPT),
+               TIMES_8(NOTHING_KEPT)},
+};
+static_assert(MOLE_RECENT == 4 * 8, "all of recent is filled");
+
+struct mole_tcache mole_tcache_idle = {
+    .direct = {TIMES_8(TIMES_8(&mole_tcache_none))},
+    .current = {TIMES_8(TIMES_8(&mole_tcache_none)), TIMES_7(&mole_tcache_none)},
+};
+static_assert(MOLE_DIRECT_COUNT == 8 * 8, "all of direct is filled");
+static_assert(MOLE_CLASS_COUNT == 8 * 8 + 7, "all of current is filled");
+
+_Thread_local struct mole_tls mole_tls = {
+    .malloc_cache = &mole_tcache_idle,
+    .thread = &mole_thread_nobody,
+};
+
+/*
+ * all_a: every thread record, linked by all_next.
+ *   writers  create pushes
+ *   readers  a fork's child
+ *   orders   push CAS release; the child is ordered by fork
+ *   keeps    only grows
+ */
+static _Atomic(struct mole_thread *) all_a;
+static struct mole_meta_stack unused;
+
+/*
+ * stale_a: batches dropped unread.
+ *   writers  a thread's end
+ *   readers  mole_thread_stale_batches
+ *   orders   relaxed: a figure
+ *   keeps    never falls
+ */
+static _Atomic(uint64_t) stale_a;
+
+uint64_t mole_thread_stale_batches(void)
+{
+    return load_rlx(&stale_a);
+}
+
+static struct mole_thread *take_record(void)
+{
+    struct mole_thread *thread = (struct mole_thread *)(void *)mole_meta_pop(&unused);
+    if (thread)
+        return thread;
+    thread = mole_meta_take(MOLE_META_THREAD, sizeof *thread);
+    if (!thread)
+        return NULL;
+    mole_pool_enlist(&thread->slots);
+    struct mole_thread *head = load_rlx(&all_a);
+    do {
+        thread->all_next = head;
+    } while (!cas_weak_rel(&all_a, &head, thread)); /* HB-THREAD-1 */
+    return thread;
+}
+
+/* The calling thread's record, made if need be; NULL when it is ending or memory is short. */
+static struct mole_thread *get_thread(void)
+{
+    if (mole_tls.thread != &mole_thread_nobody)
+        return mole_tls.thread;
+    if (mole_tls.is_dying)
+        return NULL;
+    struct mole_thread *thread = take_record();
+    if (!thread)
+        return NULL;
+    memcpy(thread->recent, mole_thread_nobody.recent, sizeof thread->recent);
+    memset(thread->visits, 0, sizeof thread->visits);
+    thread->kept = NULL;
+    thread->kept_room = thread->kept_count = 0;
+    thread->malloc_cache = NULL;
+    store_rlx(&thread->in_use_a, true);
+    mole_purger_expect();
+    mole_tls.thread = thread;
+    mole_thread_arm(thread); /* may allocate: everything is set */
+    return thread;
+}
+
+struct mole_pool_slots *mole_thread_slots(void)
+{
+    struct mole_thread *thread = get_thread();
+    return thread ? &thread->slots : NULL;
+}
+
+static bool is_alive(const struct mole_kept *kept)
+{
+    return (load_rlx(&kept->heap->word_a) & ~(uint64_t)MOLE_MODE_MASK) == kept->id;
+}
+
+static size_t place_of(const struct mole_thread *thread, uint64_t id)
+{
+    return (size_t)((id >> MOLE_MODE_SHIFT) * 0x9e3779b97f4a7c15u >> 32) &
+           (thread->kept_room - 1);
+}
+
+static struct mole_kept *find_kept(struct mole_thread *thread, uint64_t id)
+{
+    if (!thread->kept_room)
+        return NULL;
+    size_t place = place_of(thread, id);
+    while (thread->kept[place].heap && thread->kept[place].id != id)
+        place = (place + 1) & (thread->kept_room - 1);
+    return &thread->kept[place];
+}
+
+/* Make room for one more: drop stale entries, and double while more than half would be in use. */
+static bool make_room(struct mole_thread *thread)
+{
+    if (thread->kept_count * 2 < thread->kept_room)
+        return true;
+    struct mole_kept *old = thread->kept;
+    uint32_t old_room = thread->kept_room;
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < old_room; i++)
+        live += old[i].heap && is_alive(&old[i]);
+    uint32_t room = 16;
+    while (room < 4 * (live + 1))
+        room *= 2;
+    struct mole_kept *kept = mole_meta_take(MOLE_META_LIST, sizeof *kept * (room + 1));
+    if (!kept)
+        return false;
+    /* The first place holds the record's meta. */
+    memset(kept + 1, 0, sizeof *kept * room);
+    thread->kept = kept + 1;
+    thread->kept_room = room;
+    thread->kept_count = live;
+    for (uint32_t i = 0; i < old_room; i++)
+        if (old[i].heap && is_alive(&old[i]))
+            *find_kept(thread, old[i].id) = old[i];
+    if (old)
+        mole_meta_give(old - 1);
+    return true;
+}
+
+static bool keep(struct mole_thread *thread, struct mole_heap *heap,
+                 struct mole_tcache *cache)
+{
+    if (!make_room(thread))
+        return false;
+    *find_kept(thread, cache->owner.id) =
+        (struct mole_kept){.handle = load_rlx(&heap->handle_a),
+                           .id = cache->owner.id,
+                           .heap = heap,
+                           .cache = cache};
+    thread->kept_count++;
+    return true;
+}
+
+/* Let the fast path find the cache. */
+static void remember(struct mole_thread *thread, struct mole_heap *heap,
+                     struct mole_tcache *cache)
+{
+    size_t place =
+        (uintptr_t)load_rlx(&heap->handle_a) >> MOLE_CHUNK_SHIFT & (MOLE_RECENT - 1);
+    thread->recent[place] = (struct mole_kept){.handle = load_rlx(&heap->handle_a),
+                                               .id = cache->owner.id,
+                                               .heap = heap,
+                                               .cache = cache};
+}
+
+struct mole_tcache *mole_thread_cache(struct mole_heap *heap)
+{
+    struct mole_thread *thread = mole_tls.thread;
+    if (heap == mole_process_malloc_heap())
+        return thread->malloc_cache;
+    struct mole_kept *kept = find_kept(thread, mole_heap_id(heap));
+    return kept && kept->heap ? kept->cache : NULL;
+}
+
+/* Whether the thread used the heap so often that a cache of its own pays. */
+static bool has_settled(struct mole_thread *thread, struct mole_heap *heap)
+{
+    if (heap == mole_process_malloc_heap())
+        return true;
+    uint64_t id = mole_heap_id(heap);
+    struct mole_visit *visit = &thread->visits[id >> MOLE_MODE_SHIFT & (MOLE_VISITS - 1)];
+    if (visit->id != id)
+        *visit = (struct mole_visit){.id = id, .count = 0};
+    return ++visit->count >= MOLE_KEEP_AFTER;
+}
+
+/* What stands for this thread in the caches it owns in the heap. */
+static uintptr_t self_in(const struct mole_heap *heap)
+{
+    return mole_thread_self() + (load_rlx(&heap->handle_a) ? 0 : MOLE_OF_MALLOC);
+}
+
+bool mole_thread_owns(const struct mole_owner *owner)
+{
+    uintptr_t thread = load_rlx(&owner->thread_a);
+    return thread == MOLE_SHARED || (thread && thread == self_in(owner->heap));
+}
+
+/* An orphaned cache, or a new one: from the thread's own records if it will keep it. */
+static struct mole_tcache *adopt_or_create(struct mole_thread *thread,
+                                           struct mole_heap *heap, bool to_keep)
+{
+    uintptr_t self = self_in(heap);
+    struct mole_owner *orphan = mole_heap_adopt(heap, self);
+    if (orphan)
+        return (struct mole_tcache *)(void *)orphan;
+    return mole_tcache_create(heap, self, to_keep ? &thread->spare_caches : NULL);
+}
+
+/* Let no entry of the fast path lead to this record. */
+static void forget(struct mole_thread *thread, const struct mole_tcache *cache)
+{
+    for (unsigned i = 0; i < MOLE_RECENT; i++)
+        if (thread->recent[i].cache == cache)
+            thread->recent[i] = mole_thread_nobody.recent[i];
+}
+
+/*
+ * The cache's record is the thread's from now on; one of its spare ones, if it has any, goes
+ * where this one came from, so that neither place gathers records for ever.
+ */
+static void exchange_home(struct mole_thread *thread, struct mole_tcache *cache)
+{
+    if (cache->home == &thread->spare_caches)
+        return;
+    struct mole_meta *spare = mole_meta_pop(&thread->spare_caches);
+    if (spare) {
+        forget(thread, (struct mole_tcache *)(void *)spare);
+        mole_meta_push(cache->home, spare);
+    }
+    cache->home = &thread->spare_caches;
+}
+
+/* From now on the cache is the thread's. False: no memory to note that. */
+static bool settle(struct mole_thread *thread, struct mole_heap *heap,
+                   struct mole_tcache *cache)
+{
+    if (!keep(thread, heap, cache))
+        return false;
+    exchange_home(thread, cache);
+    if (heap == mole_process_malloc_heap())
+        mole_tls.malloc_cache = thread->malloc_cache = cache;
+    else
+        remember(thread, heap, cache);
+    return true;
+}
+
+struct mole_use mole_thread_begin(struct mole_heap *heap)
+{
+    struct mole_thread *thread = get_thread();
+    struct mole_use use = {.slots = thread ? &thread->slots : NULL};
+    if (!heap->arena.is_locked) {
+        use.cache = (struct mole_tcache *)(void *)mole_heap_owners(heap);
+        if (thread)
+            remember(thread, heap, use.cache);
+    } else {
+        use.cache = thread ? mole_thread_cache(heap) : NULL;
+        if (use.cache && load_rlx(&heap->handle_a))
+            remember(thread, heap, use.cache);
+    }
+    if (!use.cache) {
+        bool to_keep = thread && has_settled(thread, heap);
+        use.cache = adopt_or_create(thread, heap, to_keep);
+        if (!use.cache)
+            return use;
+        use.is_borrowed = !to_keep || !settle(thread, heap, use.cache);
+    }
+    mole_tcache_enter(use.cache);
+    return use;
+}
+
+void mole_thread_end(struct mole_use *use)
+{
+    if (use->is_borrowed)
+        mole_tcache_flush(use->cache);
+    mole_tcache_leave(use->cache);
+    if (use->is_borrowed)
+        mole_heap_let_go(&use->cache->owner);
+}
+
+bool mole_thread_settle(struct mole_heap *heap)
+{
+    struct mole_thread *thread = get_thread();
+    bool is_shared = !heap->arena.is_locked;
+    uintptr_t owner = is_shared ? MOLE_SHARED : mole_thread_self();
+    struct mole_meta_stack *home = is_shared ? &mole_tcache_shared
+                                   : thread  ? &thread->spare_caches
+                                             : NULL;
+    struct mole_tcache *cache = mole_tcache_create(heap, owner, home);
+    if (!cache)
+        return false;
+    mole_page_run_list(cache, heap->home);
+    if (is_shared || (thread && keep(thread, heap, cache))) {
+        if (thread)
+            remember(thread, heap, cache);
+    } else {
+        mole_heap_let_go(&cache->owner);
+    }
+    return true;
+}
+
+/*
+ * Let one cache go. Its heap may be destroyed by another thread at this moment, so the id is
+ * compared under the lock HeapDestroy takes, and a dead heap's batches are dropped unread.
+ */
+static void abandon(struct mole_kept *kept)
+{
+    mole_lock_acquire(&kept->heap->arena.lock);
+    if (is_alive(kept)) {
+        mole_tcache_flush(kept->cache);
+        mole_heap_let_go(&kept->cache->owner);
+    } else {
+        add_rlx(&stale_a, 1);
+    }
+    mole_lock_release(&kept->heap->arena.lock);
+}
+
+void mole_thread_exit(void *value)
+{
+    struct mole_thread *thread = value;
+    mole_tls.is_dying = true;
+    mole_tls.malloc_cache = &mole_tcache_idle;
+    mole_tls.thread = &mole_thread_nobody;
+    for (uint32_t i = 0; i < thread->kept_room; i++)
+        if (thread->kept[i].heap)
+            abandon(&thread->kept[i]);
+    if (thread->kept)
+        mole_meta_give(thread->kept - 1);
+    mole_pool_drain(&thread->slots);
+    store_rlx(&thread->in_use_a, false);
+    mole_meta_push(&unused, &thread->meta);
+}
+
+void mole_thread_forget_others(void)
+{
+    for (struct mole_thread *thread = load_acq(&all_a); thread; /* HB-THREAD-1 */
+         thread = thread->all_next) {
+        if (thread == mole_tls.thread || !load_rlx(&thread->in_use_a))
+            continue;
+        if (thread->kept)
+            mole_meta_give(thread->kept - 1);
+        mole_pool_drain(&thread->slots);
+        store_rlx(&thread->in_use_a, false);
+        mole_meta_push(&unused, &thread->meta);
+    }
+}

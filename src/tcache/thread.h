@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What molehill keeps for each thread: which caches it owns, its free runs, and the few words of
+ * initial-exec TLS that the fast paths read. Created at the first slow path of a thread, ended by
+ * a thread-specific data destructor; calls that come later, from other libraries' destructors,
+ * borrow a cache for one operation.
+ *
+ *  label        release side             acquire side                makes visible
+ *  HB-THREAD-1  take_record: CAS         forget_others: load         thread->all_next
+ */
+#pragma once
+
+#include "arena/pool.h"
+#include "tcache/tcache.h"
+
+enum {
+    MOLE_RECENT = 32, /* heaps found by one load; a power of two */
+    MOLE_VISITS = 64, /* heaps whose visits are counted; a power of two */
+    MOLE_KEEP_AFTER =
+        32, /* operations on a heap after which a thread keeps a cache there */
+};
+
+/* A cache the thread owns; also what the fast path of a heap reads. */
+struct mole_kept {
+    void *handle;
+    uint64_t id; /* of the heap: if its word differs, the cache may be gone */
+    struct mole_heap *heap;
+    struct mole_tcache *cache;
+};
+
+struct mole_visit {
+    uint64_t id;
+    uint64_t count;
+};
+
+/* Owner only, but for slots and in_use_a. */
+struct mole_thread {
+    struct mole_meta meta;
+    struct mole_kept recent[MOLE_RECENT]; /* by handle */
+    struct mole_visit visits[MOLE_VISITS];
+    struct mole_kept *kept; /* all caches the thread owns, by id, open addressing */
+    uint32_t kept_room;     /* a power of two, or 0 */
+    uint32_t kept_count;    /* entries in use, stale ones included */
+    struct mole_tcache *malloc_cache;
+    struct mole_meta_stack
+        spare_caches;             /* records of caches it kept: only ever its own */
+    struct mole_thread *all_next; /* const after the record's first use */
+
+    /*
+     * in_use_a: whether a thread has this record.
+     *   writers  the thread, at its start and end; a fork's child
+     *   readers  a fork's child
+     *   orders   relaxed: fork orders
+     *   keeps    false once the slots are empty
+     */
+    _Atomic(bool) in_use_a;
+    struct mole_pool_slots slots;
+};
+
+/* The whole of molehill's TLS: at most 64 bytes, so that a late dlopen finds room for it. */
+struct mole_tls {
+    struct mole_tcache *malloc_cache; /* mole_tcache_idle: none yet, or none any more */
+    struct mole_thread *thread;       /* mole_thread_nobody likewise */
+    bool is_dying;                    /* the thread's destructor ran */
+};
+extern mole_shared _Thread_local struct mole_tls mole_tls
+    __attribute__((tls_model("initial-exec")));
+
+extern mole_own struct mole_thread mole_thread_nobody;
+
+/* The entry in which the fast path finds the thread's cache for a handle, if it is there. */
+mole_hot struct mole_kept *mole_thread_recent(const void *handle)
+{
+    return &mole_tls.thread
+                ->recent[(uintptr_t)handle >> MOLE_CHUNK_SHIFT & (MOLE_RECENT - 1)];
+}
+
+/* A cache to do one operation with. */
+struct mole_use {
+    struct mole_tcache *cache;     /* NULL: no memory */
+    struct mole_pool_slots *slots; /* the thread's, or NULL */
+    bool is_borrowed;
+};
+
+/*
+ * Begin and end an operation on the heap: with the thread's own cache there, or with a borrowed
+ * one while the thread is new to the heap or ending. The cache is entered (mole_tcache_enter).
+ */
+struct mole_use mole_thread_begin(struct mole_heap *heap);
+void mole_thread_end(struct mole_use *use);
+
+/* Whether an operation of this thread may use the cache as its own. */
+bool mole_thread_owns(const struct mole_owner *owner);
+
+/* The thread's own cache in the heap, or NULL. For frees of other owners' blocks. */
+struct mole_tcache *mole_thread_cache(struct mole_heap *heap);
+
+/* The thread's slots, or NULL when it has none (yet, or any more). */
+mole_shared struct mole_pool_slots *mole_thread_slots(void);
+
+/* Give the thread a cache in a heap it has just made. False: no memory. */
+bool mole_thread_settle(struct mole_heap *heap) mole_must_check;
+
+/* Batches dropped because their heap was gone, since the start. */
+uint64_t mole_thread_stale_batches(void);
+
+/* End the calling thread's record, `value`: its thread-specific data destructor. */
+void mole_thread_exit(void *value);
+
+/* In a fork's child: the records of the threads it does not have go. */
+void mole_thread_forget_others(void);

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* HeapDestroy: what is released, what is refused. Spec 2.2 and cases 4 to 6. */
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support.h"
+
+/* 32 MiB of small blocks and 32 MiB of large ones, every byte touched, none freed. */
+enum { SMALL_BYTES = 1000, SMALL_COUNT = 32 * MIB / SMALL_BYTES, LARGE_BYTES = 4 * MIB };
+enum { BLOCK_COUNT = SMALL_COUNT + 32 * MIB / LARGE_BYTES };
+
+static void *filled[BLOCK_COUNT];
+
+static size_t block_bytes(size_t index)
+{
+    return index < SMALL_COUNT ? SMALL_BYTES : LARGE_BYTES;
+}
+
+static HANDLE heap_full_of_blocks(void)
+{
+    HANDLE heap = create_heap(0);
+
+    for (size_t i = 0; i < BLOCK_COUNT; i++) {
+        filled[i] = take(heap, 0, block_bytes(i));
+        memset(filled[i], 0xAB, block_bytes(i));
+    }
+    return heap;
+}
+
+/* How much of the memory where the blocks are, or were, the process still has. */
+static size_t resident_bytes(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), sum = 0;
+
+    for (size_t i = 0; i < BLOCK_COUNT; i++) {
+        unsigned char is_resident = 0;
+        char *block = filled[i];
+        if (mincore(block - (uintptr_t)block % page, page, &is_resident) == 0 &&
+            is_resident & 1)
+            sum += block_bytes(i);
+    }
+    return sum;
+}
+
+static size_t committed_bytes(void)
+{
+    struct mh_stats stats = {.size = sizeof(stats)};
+
+    require(mh_stats_get(&stats) == 0, "mh_stats_get failed");
+    return stats.committed_bytes;
+}
+
+/*
+ * Freed memory stays warm for a while and comes back by age. A process with one thread
+ * gives it back when it frees something, so this one goes on working a little.
+ */
+Test(heap_destroy, case_004_live_blocks_give_their_memory_back)
+{
+    HANDLE heap = heap_full_of_blocks();
+    require(resident_bytes() > 60 * MIB, "the blocks took no memory");
+
+    arm_errors();
+    BOOL destroyed = HeapDestroy(heap);
+    expect_errors_kept("HeapDestroy");
+    require(destroyed == TRUE, "HeapDestroy refused a heap with live blocks");
+    for (size_t turn = 0; resident_bytes() > 8 * MIB; turn++) {
+        require(turn < 200, "ten seconds later %zu KiB are left", resident_bytes() >> 10);
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+        give_back(GetProcessHeap(), take(GetProcessHeap(), 0, MIB));
+    }
+}
+
+Test(heap_destroy, case_004_destroyed_heaps_do_not_add_up)
+{
+    destroy_heap(heap_full_of_blocks());
+    size_t before = committed_bytes();
+
+    for (size_t turn = 0; turn < 8; turn++)
+        destroy_heap(heap_full_of_blocks());
+    require(committed_bytes() < before + 32 * MIB, "eight more heaps took %zu KiB",
+            (committed_bytes() - before) >> 10);
+}
+
+Test(heap_destroy, case_005_process_heap_is_refused)
+{
+    HANDLE heap = GetProcessHeap();
+    void *block = take(heap, 0, 100);
+
+    stamp(block, 100, 5);
+    arm_errors();
+    BOOL destroyed = HeapDestroy(heap);
+    expect_error("HeapDestroy of the process heap", ERROR_INVALID_HANDLE, EINVAL);
+    require(!destroyed, "the process heap was destroyed");
+    require(GetProcessHeap() == heap, "the process heap has a new handle");
+    require(stamp_is_intact(block, 100, 5), "a block of the process heap was disturbed");
+    give_back(heap, block);
+    give_back(heap, take(heap, 0, 100));
+}
+
+Test(heap_destroy, case_006_second_destroy_is_refused)
+{
+    HANDLE heap = create_heap(0);
+
+    take(heap, 0, 10);
+    require(HeapDestroy(heap), "the first HeapDestroy failed");
+    arm_errors();
+    BOOL destroyed = HeapDestroy(heap);
+    expect_error("the second HeapDestroy", ERROR_INVALID_HANDLE, EINVAL);
+    require(!destroyed, "a heap was destroyed twice");
+}
+
+Test(heap_destroy, a_heap_without_lock_is_destroyed_too)
+{
+    HANDLE heap = create_heap(HEAP_NO_SERIALIZE);
+
+    for (size_t bytes = 0; bytes < 3 * MIB; bytes = bytes * 2 + 1)
+        take(heap, 0, bytes);
+    destroy_heap(heap);
+    require(!HeapValidate(heap, 0, NULL), "the handle is still good");
+}
+
+Test(heap_destroy, other_heaps_keep_their_blocks)
+{
+    enum { COUNT = 2000 };
+    static void *blocks[COUNT];
+    HANDLE stays = create_heap(0), goes = create_heap(0);
+
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = take(stays, 0, i);
+        stamp(blocks[i], i, i << 32);
+        memset(take(goes, 0, i), 0xFF, i);
+    }
+    destroy_heap(goes);
+    HANDLE fresh = create_heap(0);
+    for (size_t i = 0; i < COUNT; i++)
+        memset(take(fresh, 0, i), 0xEE, i);
+    for (size_t i = 0; i < COUNT; i++) {
+        require(stamp_is_intact(blocks[i], i, i << 32), "block %zu was disturbed", i);
+        give_back(stays, blocks[i]);
+    }
+    destroy_heap(fresh);
+    destroy_heap(stays);
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker frees the test's blocks. */
+#include "unit.h"
+
+enum { MOST = 512 };
+
+struct gift {
+    HANDLE heap;
+    void *blocks[MOST];
+};
+
+static struct gift gift;
+
+static void begin(void)
+{
+    stop_passes();
+    gift.heap = create_heap(0);
+}
+
+/* `count` blocks of one slab, which is then set aside. */
+static struct mole_span *fill(size_t count, size_t bytes)
+{
+    struct mole_span *span;
+    size_t have = 0;
+    do {
+        gift.blocks[have] = take(gift.heap, 0, bytes);
+        span = span_of(gift.blocks[have]);
+        have = have && span != span_of(gift.blocks[0])
+                   ? (gift.blocks[0] = gift.blocks[have], 1)
+                   : have + 1;
+    } while (have < count);
+    return span;
+}
+
+static uint32_t returned(struct mole_span *span)
+{
+    return mole_inbox_count(load_acq(&span->inbox_a));
+}
+
+/* For workers: the span of a block. */
+static uint32_t returned_of(const void *block)
+{
+    return returned(mole_span_map_find(block));
+}
+
+static const char *free_64_small_ones(struct worker *worker)
+{
+    settle_in(gift.heap);
+    (void)worker;
+    for (size_t i = 0; i < MOLE_BATCH_BLOCKS - 1; i++) {
+        answer_unless(HeapFree(gift.heap, 0, gift.blocks[i]), "HeapFree failed");
+        answer_unless(!HeapValidate(gift.heap, 0, gift.blocks[i]),
+                      "a freed block is live until it is handed over");
+        answer_unless(returned_of(gift.blocks[0]) == 0, "it was handed over too early");
+    }
+    answer_unless(HeapFree(gift.heap, 0, gift.blocks[MOLE_BATCH_BLOCKS - 1]),
+                  "HeapFree failed");
+    answer_unless(returned_of(gift.blocks[0]) == MOLE_BATCH_BLOCKS,
+                  "the full batch was not handed over");
+    return NULL;
+}
+
+Test(batch, it_is_handed_over_with_64_blocks)
+{
+    begin();
+    fill(MOLE_BATCH_BLOCKS, 64);
+    uint64_t before = mole_tcache_batches();
+    run_workers(1, free_64_small_ones, NULL);
+    require(mole_tcache_batches() == before + 1, "%llu lists were handed over",
+            (unsigned long long)(mole_tcache_batches() - before));
+}
+
+static const char *free_16_kib(struct worker *worker)
+{
+    size_t block_bytes = *(size_t *)worker->shared, bytes = 0, count = 0;
+    settle_in(gift.heap);
+    while (bytes < MOLE_BATCH_BYTES) {
+        answer_unless(returned_of(gift.blocks[0]) == 0, "it was handed over too early");
+        answer_unless(HeapFree(gift.heap, 0, gift.blocks[count++]), "HeapFree failed");
+        bytes += block_bytes;
+    }
+    answer_unless(returned_of(gift.blocks[0]) == count, "it was not handed over");
+    return NULL;
+}
+
+Test(batch, it_is_handed_over_with_16_kib)
+{
+    begin();
+    for (size_t bytes = 1024; bytes <= 20480; bytes *= 2) {
+        fill(8 < 16384 / bytes ? 16384 / bytes : 8, bytes);
+        run_workers(1, free_16_kib, &bytes);
+    }
+}
+
+static struct mole_span *first, *second;
+
+static const char *free_of_two_slabs(struct worker *worker)
+{
+    (void)worker;
+    settle_in(gift.heap);
+    HeapFree(gift.heap, 0, gift.blocks[0]);
+    HeapFree(gift.heap, 0, gift.blocks[1]);
+    answer_unless(returned(first) == 0, "it was handed over too early");
+    HeapFree(gift.heap, 0, gift.blocks[2]);
+    answer_unless(returned(first) == 2, "the first slab's was not handed over");
+    answer_unless(returned(second) == 0, "the second slab's was");
+    return NULL;
+}
+
+Test(batch, another_slab_of_the_class_takes_its_place)
+{
+    begin();
+    fill(8, 1000);
+    void *keep[] = {gift.blocks[0], gift.blocks[1]};
+    first = span_of(keep[0]);
+    do {
+        gift.blocks[2] = take(gift.heap, 0, 1000);
+        second = span_of(gift.blocks[2]);
+    } while (second == first);
+    gift.blocks[0] = keep[0];
+    gift.blocks[1] = keep[1];
+    require(span_of(keep[1]) == first, "two blocks of one slab were wanted");
+    run_workers(1, free_of_two_slabs, NULL);
+}
+
+static const char *free_then_flush(struct worker *worker)
+{
+    (void)worker;
+    settle_in(gift.heap);
+    for (size_t i = 0; i < 5; i++)
+        HeapFree(gift.heap, 0, gift.blocks[i]);
+    answer_unless(returned_of(gift.blocks[0]) == 0, "it was handed over too early");
+    struct mole_tcache *cache = mole_thread_cache(mole_heap_find(gift.heap));
+    answer_unless(cache, "the worker has no cache");
+    mole_tcache_flush(cache);
+    answer_unless(returned_of(gift.blocks[0]) == 5, "flush left something");
+    for (unsigned i = 0; i < MOLE_BATCHES; i++)
+        answer_unless(!cache->batch[i].span, "a batch is not empty");
+    mole_tcache_flush(cache);
+    answer_unless(returned_of(gift.blocks[0]) == 5, "a second flush did it again");
+    return NULL;
+}
+
+Test(batch, flush_hands_everything_over)
+{
+    begin();
+    fill(5, 64);
+    run_workers(1, free_then_flush, NULL);
+}
+
+static const char *free_without_cache(struct worker *worker)
+{
+    (void)worker;
+    answer_unless(HeapFree(gift.heap, 0, gift.blocks[0]), "HeapFree failed");
+    answer_unless(!mole_thread_cache(mole_heap_find(gift.heap)),
+                  "it has a cache already");
+    answer_unless(returned_of(gift.blocks[0]) == 1, "it is in a batch of nobody's");
+    return NULL;
+}
+
+Test(batch, a_thread_without_a_cache_hands_each_block_over)
+{
+    begin();
+    fill(2, 64);
+    run_workers(1, free_without_cache, NULL);
+}
+
+static const char *free_and_end(struct worker *worker)
+{
+    (void)worker;
+    settle_in(gift.heap);
+    for (size_t i = 0; i < 7; i++)
+        HeapFree(gift.heap, 0, gift.blocks[i]);
+    answer_unless(returned_of(gift.blocks[0]) == 0, "it was handed over too early");
+    return NULL;
+}
+
+Test(batch, a_threads_end_hands_everything_over)
+{
+    begin();
+    struct mole_span *span = fill(7, 64);
+    run_workers(1, free_and_end, NULL);
+    require(returned(span) == 7, "%u of 7 blocks were handed over", returned(span));
+}
+
+Test(batch, blocks_that_were_handed_over_are_allocated_again)
+{
+    begin();
+    fill(7, 64);
+    run_workers(1, free_and_end, NULL);
+    size_t found = 0;
+    for (int i = 0; i < 4000; i++) {
+        void *block = take(gift.heap, 0, 64);
+        for (size_t j = 0; j < 7; j++)
+            found += block == gift.blocks[j];
+    }
+    require(found == 7, "%zu of 7 blocks came again", found);
+}
+
+static const char *free_then_lose_the_heap(struct worker *worker)
+{
+    (void)worker;
+    settle_in(gift.heap);
+    HeapFree(gift.heap, 0, gift.blocks[0]);
+    return HeapDestroy(gift.heap) ? NULL : "HeapDestroy failed";
+}
+
+Test(batch, one_of_a_dead_heap_is_dropped_unread)
+{
+    begin();
+    fill(2, 64);
+    uint64_t before = mole_thread_stale_batches();
+    uint64_t lists = mole_tcache_batches();
+    run_workers(1, free_then_lose_the_heap, NULL);
+    require(mole_thread_stale_batches() == before + 1, "it was not counted as stale");
+    require(mole_tcache_batches() == lists, "it was handed over");
+}

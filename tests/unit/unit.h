@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the unit tests share: a heap seen from inside, blocks of slabs, and threads that answer
+ * with a sentence (workers.h). Each test is a process of its own, so that it may count what the
+ * whole process does.
+ */
+#pragma once
+
+#include "../api/workers.h"
+
+#include <signal.h>
+
+#include "arena/inbox.h"
+#include "arena/span_map.h"
+#include "tcache/process.h"
+#include "tcache/slab.h"
+#include "tcache/thread.h"
+
+#define MOLE_MALLOC_PREFIX 1
+#include "malloc/names.h"
+
+#include <molehill/molehill.h>
+
+/* For a worker: answer with the sentence unless the condition holds. */
+#define answer_unless(condition, sentence) \
+    do {                                   \
+        if (!(condition))                  \
+            return (sentence);             \
+    } while (0)
+
+/* No other thread makes passes over the pool, and no call does. */
+static inline void stop_passes(void)
+{
+    require(mh_configure("purger:calls") == 0, "the purger cannot be switched off");
+    mole_pool_leave_passes(true);
+}
+
+static inline struct mole_heap *inside(HANDLE handle)
+{
+    struct mole_heap *heap = mole_heap_find(handle);
+    require(heap != NULL, "the handle %p is no heap's", handle);
+    return heap;
+}
+
+static inline struct mole_span *span_of(const void *block)
+{
+    struct mole_span *span = mole_span_map_find(block);
+    require(span != &mole_span_nobody, "the block %p is in no span", block);
+    return span;
+}
+
+static inline bool is_mapped(const void *address)
+{
+    return mole_span_map_find(address) != &mole_span_nobody;
+}
+
+/* The pages of a slab that has room for eight blocks. */
+static inline uint32_t pages_for(unsigned class)
+{
+    uint32_t pages = 1;
+    while (pages * MOLE_PAGE < 8 * mole_size_class_bytes(class))
+        pages *= 2;
+    return pages;
+}
+
+/* A slab that no cache has, in the map, with nothing on its free list. */
+static inline struct mole_span *slab_of(unsigned class, uint32_t pages)
+{
+    static struct mole_owner owner;
+    owner.heap = mole_process_heap();
+    struct mole_span *span = mole_span_take(mole_span_capacity(pages, class));
+    struct mole_run *run =
+        mole_pool_take(NULL, (pages + MOLE_CHUNK_PAGES - 1) / MOLE_CHUNK_PAGES);
+    require(span && run, "no memory for a slab of %u pages", pages);
+    run->is_cut = pages < MOLE_CHUNK_PAGES;
+    mole_span_map_slab(span, run->base, pages, class, &owner, run);
+    return span;
+}
+
+/* Make the calling thread keep a cache in the heap. For workers: no assertions. */
+static inline void settle_in(HANDLE heap)
+{
+    for (int i = 0; i < MOLE_KEEP_AFTER + 1; i++)
+        HeapFree(heap, 0, HeapAlloc(heap, 0, 16));
+}

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Install into an empty directory and use what is there as a client would: pkg-config, C, C++,
+static linking, the preloaded malloc, the bare Win32 names.
+
+usage: check_install.py --cc 'CC ARGS' --cxx 'CXX ARGS'    (MOLEHILL_BUILD: build directory)
+"""
+import argparse
+import glob
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+APP = r"""
+#include <molehill/heapapi.h>
+#include <molehill/molehill.h>
+
+#include <stdio.h>
+#include <string.h>
+
+int main(void)
+{
+    HANDLE heap = HeapCreate(0, 0, 0);
+    char *text = (char *)HeapAlloc(heap, HEAP_ZERO_MEMORY, 27);
+    if (text == NULL || HeapSize(heap, 0, text) != 27)
+        return 1;
+    strcpy(text, "a small heap");
+    puts(text);
+    if (!HeapFree(heap, 0, text) || !HeapDestroy(heap))
+        return 2;
+    return 0;
+}
+"""
+
+# Bare names, found at run time as P/Invoke and dlsym do.
+WIN32 = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+
+int main(void)
+{
+    void *library = dlopen("libmolehill-win32.so.0", RTLD_NOW);
+    if (library == NULL)
+        return puts(dlerror()), 1;
+    void *(*process_heap)(void) = (void *(*)(void))dlsym(library, "GetProcessHeap");
+    void *(*alloc)(void *, unsigned, size_t) =
+        (void *(*)(void *, unsigned, size_t))dlsym(library, "HeapAlloc");
+    if (process_heap == NULL || alloc == NULL || alloc(process_heap(), 0, 5) == NULL)
+        return 2;
+    puts("a small heap");
+    return 0;
+}
+"""
+
+# A block of malloc's own, counted by molehill: that is how the program knows who served it.
+MALLOC = r"""
+#include <molehill/molehill.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(void)
+{
+    struct mh_stats before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
+    mh_stats_get(&before);
+    for (int i = 0; i < 1000; i++) {
+        char *volatile block = malloc(100);
+        free(block);
+    }
+    mh_stats_get(&after);
+    if (after.malloc_frees < before.malloc_frees + 1000)
+        return 1;
+    puts("a small heap");
+    return 0;
+}
+"""
+
+
+class Checks:
+    def __init__(self, tree, folder, environment):
+        self.tree, self.folder, self.environment = tree, folder, environment
+        self.passed = self.failed = 0
+
+    def note(self, what, good, output=""):
+        self.passed += good
+        self.failed += not good
+        print(("ok    " if good else "FAIL  ") + what + ("" if good else "\n" + output))
+        return good
+
+    def run(self, command, **more):
+        env = dict(self.environment, **more)
+        result = subprocess.run(command, env=env, cwd=self.folder, text=True, check=False,
+                                capture_output=True)
+        return result.returncode, result.stdout + result.stderr
+
+    def pkg_config(self, *args):
+        code, output = self.run(["pkg-config", *args])
+        return shlex.split(output) if code == 0 else ["--pkg-config-failed", output]
+
+    def program(self, what, compiler, suffix, source, flags, **more):
+        """Compile, run, and expect the program to print its one line."""
+        path = os.path.join(self.folder, "app" + suffix)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(source)
+        exe = os.path.join(self.folder, "app")
+        code, output = self.run([*compiler, path, "-o", exe, *flags])
+        if code != 0:
+            self.note(what + ": compiles", False, output)
+            return
+        code, output = self.run([exe], **more)
+        self.note(what, code == 0 and output == "a small heap\n",
+                  f"exit status {code}, output {output!r}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cc", default="cc")
+    parser.add_argument("--cxx", default="c++")
+    args = parser.parse_args()
+    cc, cxx = shlex.split(args.cc), shlex.split(args.cxx)
+    build = os.environ["MOLEHILL_BUILD"]
+
+    with tempfile.TemporaryDirectory(prefix="molehill-install-") as folder:
+        tree = os.path.join(folder, "tree")
+        meson = shutil.which("meson")
+        installed = subprocess.run(
+            [meson, "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", tree],
+            text=True, capture_output=True, check=False)
+        libraries = glob.glob(os.path.join(tree, "**/libmolehill.so"), recursive=True)
+        if installed.returncode != 0 or not libraries:
+            print(installed.stdout + installed.stderr)
+            sys.exit("check_install.py: meson install installed no libmolehill.so")
+        library_dir = os.path.dirname(libraries[0])
+        environment = dict(
+            os.environ, PKG_CONFIG_SYSROOT_DIR=tree, PKG_CONFIG_PATH="",
+            PKG_CONFIG_LIBDIR=os.path.join(library_dir, "pkgconfig"))
+        environment.pop("LD_PRELOAD", None)
+        checks = Checks(tree, folder, environment)
+        found = {"LD_LIBRARY_PATH": library_dir}
+
+        flags = checks.pkg_config("--cflags", "--libs", "molehill")
+        strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+        checks.program("C, shared", cc + strict, ".c", APP, flags, **found)
+        checks.program("C++, shared", cxx + strict, ".cc", APP, flags, **found)
+        cflags = checks.pkg_config("--cflags", "molehill")
+        checks.program("C, static core", cc, ".c", APP,
+                       cflags + [os.path.join(library_dir, "libmolehill.a"), "-pthread"])
+
+        # These find their core by RUNPATH, so only the first library needs a path.
+        malloc = os.path.join(library_dir, "libmolehill-malloc.so.0")
+        checks.program("malloc, preloaded", cc, ".c", MALLOC, flags,
+                       LD_PRELOAD=malloc, **found)
+        code, output = checks.run(["/bin/echo", "fine"], LD_PRELOAD=malloc)
+        checks.note("malloc preloaded by its path alone", code == 0 and output == "fine\n", output)
+        checks.program("malloc, linked", cc, ".c", MALLOC,
+                       checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
+        checks.program("malloc, static", cc, ".c", MALLOC,
+                       cflags + [os.path.join(library_dir, "libmolehill-malloc.a"),
+                                 os.path.join(library_dir, "libmolehill.a"), "-pthread"])
+        checks.program("bare Win32 names", cc, ".c", WIN32, ["-ldl"], **found)
+
+    print(f"{checks.passed} passed, {checks.failed} failed, 0 skipped")
+    sys.exit(1 if checks.failed else 0)
+
+
+main()

@@ -1,0 +1,373 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Plant one bug at a time and see that the tests find it.
+
+usage: mutants.py [--list] [NAME...]
+
+A mutant is a small change to the text of the sources. It is applied to a copy, build/mutants/NAME;
+the tests named with it are compiled against that and run, in order, until one fails: then the
+mutant is killed. Before that the same tests must pass on an unchanged copy. The last line is
+`N passed, M failed, K skipped`: mutants killed, mutants that survived (and tests that fail
+anyway), mutants that could not be judged.
+"""
+import argparse
+import concurrent.futures
+import glob
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
+PLACE = os.path.join(ROOT, "build", "mutants")
+
+# What molehill_testing is compiled with (src/meson.build).
+COMMON = ["-std=gnu17", "-g1", "-w", "-pthread", "-D_GNU_SOURCE", "-DMOLE_TESTING=1",
+          "-DMOLE_MALLOC_PREFIX=1", "-ftls-model=initial-exec", "-fno-builtin-malloc",
+          "-fno-builtin-calloc", "-fno-builtin-realloc", "-fno-builtin-free"]
+FLAVOURS = {
+    "plain": ["gcc", "-O2"],
+    "tsan": ["clang", "-O1", "-fsanitize=thread"],
+}
+NOT_IN_TESTING = {"src/malloc/libc_names.c"}
+
+# How a test is run. `attempts`: a race need not come at the first try.
+Test = namedtuple("Test", "flavour source seconds attempts", defaults=(40, 1))
+TESTS = {
+    "batch": Test("plain", "tests/race/batch.c"),
+    "bounds": Test("plain", "tests/race/bounds.c"),
+    "fork_batch": Test("plain", "tests/race/fork_batch.c"),
+    "grow": Test("plain", "tests/race/grow.c", attempts=2),
+    "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
+    "steal": Test("plain", "tests/race/steal.c"),
+    "adopt/tsan": Test("tsan", "tests/race/adopt.c", attempts=3),
+    "batch/tsan": Test("tsan", "tests/race/batch.c", attempts=2),
+    "oracle/tsan": Test("tsan", "tests/race/oracle.c", attempts=3),
+    "api/heap_size": Test("plain", "tests/api/heap_size_test.c"),
+    "misuse/errno": Test("plain", "tests/misuse/errno_test.c"),
+    "misuse/heap_free": Test("plain", "tests/misuse/heap_free_test.c"),
+    "misuse/remote_free": Test("plain", "tests/misuse/remote_free_test.c"),
+    "misuse/malloc": Test("plain", "tests/misuse/malloc_test.c"),
+}
+ENVIRONMENT = {"MOLE_BRIEF": "1", "TSAN_OPTIONS": "halt_on_error=1:exitcode=66"}
+# Only what a test does with the library counts, not how Criterion tells it.
+CRITERION = ["-j1", "--color=never"]
+
+# `edits`: (file, text that is there exactly once, text in its place).
+Mutant = namedtuple("Mutant", "name what edits tests")
+
+PUSH_TEXT = "cas_weak_acq_rel(&span->inbox_a, &word, with)"
+WAKE_TEXT = "cas_weak_rel(&owner->woken_a, &head, span)"
+RAISE = "    mole_span_map_raise(target);\n"
+COMMIT = """    while (from < target &&
+           !cas_weak_rel(&committed_a, &from, target)) { /* HB-REGION-1 */
+    }
+"""
+IS_LIVE_REMOTE = "mole_span_entry_is_live(load_rlx(&span->entry_a[index]));"
+IS_LIVE = "!mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index]))"
+
+MUTANTS = [
+    Mutant("relaxed_push", "blocks are handed over without release", [
+        ("src/arena/inbox.h", PUSH_TEXT, "cas_weak_rlx(&span->inbox_a, &word, with)"),
+    ], ["oracle/tsan"]),
+    Mutant("relaxed_wake", "a slab is listed as woken without release", [
+        ("src/arena/inbox.h", WAKE_TEXT, "cas_weak_rlx(&owner->woken_a, &head, span)"),
+    ], ["oracle/tsan"]),
+    Mutant("woken_order", "a slab leaves the woken list without release: its link may be written "
+           "while it is still read", [
+        ("src/arena/inbox.h", "return swap_acq_rel(&span->inbox_a, MOLE_END);",
+         "return swap_acq(&span->inbox_a, MOLE_END);"),
+    ], ["oracle/tsan"]),
+    Mutant("lost_drain", "a thread ends without handing its batches over", [
+        ("src/tcache/thread.c", "        mole_tcache_flush(kept->cache);\n", ""),
+    ], ["batch"]),
+    Mutant("lost_slots", "a thread ends and keeps its free runs", [
+        ("src/tcache/thread.c", """        mole_meta_give(thread->kept - 1);
+    mole_pool_drain(&thread->slots);
+""", "        mole_meta_give(thread->kept - 1);\n"),
+    ], ["bounds"]),
+    Mutant("adoption_by_store", "a cache is adopted by a look and a store, not by a "
+           "compare-and-swap", [
+        ("src/arena/heap.c", "if (cas_acq(&owner->thread_a, &orphan, thread)) {",
+         "if (load_acq(&owner->thread_a) == orphan) {\n"
+         "            store_rlx(&owner->thread_a, thread);"),
+    ], ["adopt/tsan"]),
+    Mutant("relaxed_adoption", "a cache is adopted without acquire", [
+        ("src/arena/heap.c", "if (cas_acq(&owner->thread_a, &orphan, thread)) {",
+         "if (cas_weak_rlx(&owner->thread_a, &orphan, thread)) {"),
+    ], ["oracle/tsan"]),
+    Mutant("stale_batch", "a batch is handed over although its heap is gone", [
+        ("src/tcache/thread.c", "    if (is_alive(kept)) {", "    if (kept->heap) {"),
+    ], ["batch"]),
+    Mutant("liveness_of_free", "free does not ask whether the block is live", [
+        ("src/malloc/malloc.c", IS_LIVE, "false"),
+    ], ["misuse/malloc"]),
+    Mutant("liveness_of_heap_free", "HeapFree does not ask whether the block is live", [
+        ("src/api/heap.c", IS_LIVE, "false"),
+    ], ["misuse/heap_free"]),
+    Mutant("liveness_of_free_remote", "free of another thread's block does not ask whether it is "
+           "live", [
+        ("src/malloc/malloc.c", IS_LIVE_REMOTE, "true;"),
+    ], ["misuse/malloc", "misuse/remote_free"]),
+    Mutant("liveness_of_heap_free_remote", "HeapFree of another thread's block does not ask "
+           "whether it is live", [
+        ("src/api/heap.c", IS_LIVE_REMOTE, "true;"),
+    ], ["misuse/heap_free", "misuse/remote_free"]),
+    Mutant("other_heaps_block_remote", "HeapFree frees another thread's block of another heap", [
+        ("src/api/heap.c", "span->heap == kept->heap && ", ""),
+    ], ["misuse/heap_free", "misuse/remote_free"]),
+    Mutant("dead_heaps_batch", "HeapFree of another thread's block trusts the cache of a heap "
+           "that is gone", [
+        ("src/api/heap.c", "load_rlx(&kept->heap->word_a) == kept->id &&\n", "true &&\n"),
+    ], ["batch"]),
+    Mutant("liveness_in_slow_paths", "slow paths do not ask whether the block is live", [
+        ("src/arena/span.c", "    if (!mole_span_entry_is_live(entry))\n"
+         "        return MOLE_LARGE_FREE;\n", ""),
+    ], ["misuse/heap_free"]),
+    Mutant("unmarked_block", "a block is not marked live when it is allocated", [
+        ("src/tcache/tcache.h",
+         "    store_rlx_folded(&span->entry_a[index], (uint16_t)mark);\n", "    (void)mark;\n"),
+    ], ["misuse/heap_free"]),
+    Mutant("errno_of_free", "free lets the system's errno through", [
+        ("src/malloc/malloc.c", "        refuse(\"free\", block);\n    errno = saved;\n",
+         "        refuse(\"free\", block);\n    (void)saved;\n"),
+        ("src/os/pages.c", """madvise(start, bytes, MADV_DONTNEED) == 0;
+    errno = saved;
+""", """madvise(start, bytes, MADV_DONTNEED) == 0;
+    (void)saved;
+"""),
+    ], ["misuse/errno"]),
+    Mutant("map_after_commit", "memory may be taken before the span map covers it", [
+        ("src/arena/region.c", '#include "os/pages.h"',
+         '#include "os/pages.h"\n#include "os/thread.h"'),
+        ("src/arena/region.c", RAISE, ""),
+        # The pause only makes it likelier that somebody comes between the two.
+        ("src/arena/region.c", COMMIT, COMMIT + "    mole_thread_sleep_ms(1);\n" + RAISE),
+    ], ["grow"]),
+    Mutant("steal_any", "a slab is stolen though its owner still allocates from it", [
+        ("src/tcache/steal.c", "load_acq(&span->state_a) == MOLE_SPAN_FULL", "true"),
+    ], ["steal"]),
+    Mutant("steal_nothing", "memory that other threads freed waits for its owner", [
+        ("src/tcache/steal.c", "load_rlx(&heap->returned_a) <= 0",
+         "load_rlx(&heap->returned_a) <= INT32_MAX"),
+    ], ["steal"]),
+    Mutant("endless_batch", "a batch is not handed over when it is full", [
+        ("src/tcache/batch.c", "    if (is_full(batch))\n        flush(batch);\n",
+         "    (void)is_full(batch);\n"),
+    ], ["bounds"]),
+    Mutant("inexact_size", "slow paths do not record the exact size", [
+        ("src/tcache/block.c", "MOLE_LIVE + (use->cache->owner.heap->is_sized ? slack : 0)",
+         "MOLE_LIVE + 0 * slack"),
+    ], ["api/heap_size"]),
+    Mutant("interior_pointers", "an address inside a block passes for the block", [
+        ("src/arena/span.h", "    return (uint64_t)product < span->recip;\n",
+         "    return true;\n"),
+    ], ["misuse/heap_free"]),
+    Mutant("other_heaps_block", "HeapFree frees what belongs to another heap", [
+        ("src/api/heap.c", "    if (unlikely(cache->owner.handle != hHeap))\n"
+         "        return free_slow(hHeap, lpMem);\n", ""),
+    ], ["misuse/heap_free"]),
+    Mutant("other_heaps_block_slow", "slow paths accept what belongs to another heap", [
+        ("src/tcache/block.c", "    if (span->heap != heap || mole_span_bytes(",
+         "    if (mole_span_bytes("),
+    ], ["misuse/heap_free"]),
+    Mutant("torn_after_fork", "a fork's child leaves the caches of threads it does not have as "
+           "they are", [
+        ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
+         "    (void)0;\n"),
+    ], ["fork_batch"]),
+    Mutant("own_batches_after_fork", "a fork's child hands over what the tables gave back "
+           "already", [
+        ("src/tcache/process.c", "            memset(cache->batch, 0, sizeof cache->batch);\n",
+         "    (void)0;\n"),
+    ], ["fork_batch"]),
+]
+
+
+class Broken(Exception):
+    """Not the tests' fault: the mutant cannot be made."""
+
+
+def apply_edits(mutant, folder):
+    for path, old, new in mutant.edits:
+        full = os.path.join(folder, path)
+        with open(full, encoding="utf-8") as file:
+            text = file.read()
+        if text.count(old) != 1:
+            raise Broken(f"{path} has this {text.count(old)} times, not once: {old.strip()!r}")
+        with open(full, "w", encoding="utf-8") as file:
+            file.write(text.replace(old, new))
+
+
+def run(args, seconds, env=None, cwd=None):
+    """(exit status or None after `seconds`, output). Whatever it started ends with it."""
+    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env,
+                          cwd=cwd, start_new_session=True) as process:
+        try:
+            output = process.communicate(timeout=seconds)[0]
+            status = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, status = process.communicate()[0], None
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return status, output.decode(errors="replace")
+
+
+def telling_line(output):
+    """The line in which a test says what it saw."""
+    lines = [line.strip() for line in output.splitlines()]
+    for sign in ("SUMMARY: ThreadSanitizer: ", "FAILED: "):
+        for line in lines:
+            if sign in line:
+                return line.split(sign, 1)[1].replace(PLACE + os.sep, "")
+    # Criterion names the place, and then says what it was.
+    asserted = [line[len("[----]"):].strip() for line in lines if line.startswith("[----]")]
+    return next((line for line in asserted if line and ": Assertion" not in line), "")
+
+
+class Tree:
+    """A copy of the sources, and what is compiled from it."""
+
+    def __init__(self, name, mutant=None, base=None):
+        self.folder = os.path.join(PLACE, name)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for part in ("src", "include", "tests"):
+            shutil.copytree(os.path.join(ROOT, part), os.path.join(self.folder, part),
+                            ignore=shutil.ignore_patterns("__pycache__"))
+        self.changed = set()
+        if mutant:
+            apply_edits(mutant, self.folder)
+            self.changed = {path for path, _, _ in mutant.edits}
+        # Objects of files that did not change are taken from `base`, unless a header did.
+        self.base = base if all(path.endswith(".c") for path in self.changed) else None
+        self.sources = sorted(
+            os.path.relpath(path, self.folder)
+            for path in glob.glob(os.path.join(self.folder, "src", "*", "*.c")))
+        self.sources = [path for path in self.sources if path not in NOT_IN_TESTING]
+
+    def object(self, source, flavour):
+        return os.path.join(self.folder, "objects", flavour, source.replace("/", "_") + ".o")
+
+    def compile(self, source, flavour):
+        """The object of one file, made if need be."""
+        if self.base and source not in self.changed:
+            return self.base.compile(source, flavour)
+        output = self.object(source, flavour)
+        if os.path.exists(output):
+            return output
+        os.makedirs(os.path.dirname(output), exist_ok=True)
+        status, text = run([*FLAVOURS[flavour], *COMMON, "-Isrc", "-Iinclude", "-c", source,
+                            "-o", output], 120, cwd=self.folder)
+        if status != 0:
+            raise Broken(f"{source} does not compile:\n{text}")
+        return output
+
+    def program(self, name):
+        test = TESTS[name]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            objects = list(pool.map(lambda source: self.compile(source, test.flavour),
+                                    self.sources + [test.source]))
+        program = os.path.join(self.folder, name.replace("/", "_"))
+        libraries = ["-lcriterion"] if test.source.endswith("_test.c") else []
+        status, text = run([*FLAVOURS[test.flavour], "-pthread", *objects, "-o", program,
+                            *libraries], 120)
+        if status != 0:
+            raise Broken(f"{name} does not link:\n{text}")
+        return program
+
+    def test(self, name, attempts=1):
+        """What the first failure was, in a few words; or None. The output is kept."""
+        test = TESTS[name]
+        program = self.program(name)
+        args = [program, *(CRITERION if test.source.endswith("_test.c") else [])]
+        env = {key: value for key, value in os.environ.items()
+               if key not in ("LD_PRELOAD", "MOLEHILL_CONF", "MOLE_SEED")}
+        for _ in range(attempts):
+            status, output = run(args, test.seconds, {**env, **ENVIRONMENT}, self.folder)
+            with open(program + ".txt", "w", encoding="utf-8") as file:
+                file.write(output)
+            if status != 0:
+                how = f"no end after {test.seconds} s" if status is None else (
+                    f"signal {-status}" if status < 0 else f"exit status {status}")
+                return ", ".join(filter(None, [how, telling_line(output)]))
+        return None
+
+    def remove_objects(self):
+        shutil.rmtree(os.path.join(self.folder, "objects"), ignore_errors=True)
+
+
+def judge(mutant, base, failing):
+    """(outcome, why) of one mutant."""
+    tests = [name for name in mutant.tests if name not in failing]
+    if not tests:
+        return "skipped", "its tests fail without it: " + " ".join(mutant.tests)
+    try:
+        tree = Tree(mutant.name, mutant, base)
+        for name in tests:
+            reason = tree.test(name, TESTS[name].attempts)
+            if reason:
+                tree.remove_objects()
+                return "passed", f"killed by {name}: {reason}"
+    except Broken as error:
+        return "failed", f"cannot be made: {error}"
+    return "failed", "SURVIVED: " + " ".join(tests)
+
+
+def check_base(base, names):
+    """The tests that fail on the unchanged sources."""
+    failing = {}
+    for name in names:
+        try:
+            reason = base.test(name)
+        except Broken as error:
+            reason = str(error)
+        if reason:
+            failing[name] = reason
+            print(f"FAILED: {name} fails without any mutant: {reason}; its output is in "
+                  f"{os.path.relpath(base.folder, ROOT)}", flush=True)
+    return failing
+
+
+def select(names):
+    known = {mutant.name: mutant for mutant in MUTANTS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        sys.exit(f"mutants.py: no such mutant: {' '.join(unknown)}; see --list")
+    return [known[name] for name in names] if names else MUTANTS
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--list", action="store_true", help="name all mutants, and their tests")
+    parser.add_argument("name", nargs="*", help="of a mutant; all without")
+    args = parser.parse_args()
+    mutants = select(args.name)
+    if args.list:
+        for mutant in mutants:
+            print(f"{mutant.name:28} {mutant.what} ({', '.join(mutant.tests)})")
+        return
+    begin = time.monotonic()
+    names = sorted({name for mutant in mutants for name in mutant.tests})
+    base = Tree("base")
+    failing = check_base(base, names)
+    print(f"{'unchanged':28} {len(names) - len(failing)} of {len(names)} tests pass "
+          f"({time.monotonic() - begin:.0f} s)", flush=True)
+    counts = {"passed": 0, "failed": len(failing), "skipped": 0}
+    for mutant in mutants:
+        start = time.monotonic()
+        outcome, why = judge(mutant, base, failing)
+        counts[outcome] += 1
+        print(f"{mutant.name:28} {why} ({time.monotonic() - start:.0f} s)", flush=True)
+    base.remove_objects()
+    print("all: {:.0f} s".format(time.monotonic() - begin))
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts))
+    sys.exit(1 if counts["failed"] or not counts["passed"] else 0)
+
+
+main()

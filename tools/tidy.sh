@@ -1,0 +1,10 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# clang-tidy over the library sources. usage: tidy.sh BUILD_DIRECTORY (configured with clang)
+set -eu
+cd "$(dirname "$0")/.."
+
+build=$1
+git ls-files -co --exclude-standard -- 'src/*.c' | while read -r file; do
+    [ ! -f "$file" ] || printf '%s\0' "$file"
+done | xargs -0 -r -n 1 -P "$(nproc)" clang-tidy -p "$build" --quiet --warnings-as-errors='*'
