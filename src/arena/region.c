@@ -29,7 +29,7 @@ static size_t total_chunks; /* const after init */
 /*
  * next_a: chunks handed out.
  *   writers  mole_region_take
- *   readers  the same; mole_region_holds
+ *   readers  the same; mole_region_holds, mole_region_taken
  *   orders   relaxed: it hands out address space; contents come with committed_a
  *   keeps    <= total_chunks, <= committed_a
  */
@@ -121,6 +121,11 @@ bool mole_region_holds(const void *address)
 size_t mole_region_reserved(void)
 {
     return total_chunks * MOLE_CHUNK;
+}
+
+size_t mole_region_taken(void)
+{
+    return load_rlx(&next_a) * MOLE_CHUNK;
 }
 
 size_t mole_region_committed(void)

@@ -22,5 +22,7 @@ void *mole_region_take(size_t chunks) mole_must_check;
 /* Whether the address lies in memory that mole_region_take has handed out. */
 bool mole_region_holds(const void *address);
 
+/* Bytes of the region: all, those handed out to runs, those usable at once. */
 size_t mole_region_reserved(void);
+size_t mole_region_taken(void);
 size_t mole_region_committed(void);
