@@ -47,6 +47,7 @@ TESTS = {
     "batch/tsan": Test("tsan", "tests/race/batch.c", attempts=2),
     "oracle/tsan": Test("tsan", "tests/race/oracle.c", attempts=3),
     "api/heap_size": Test("plain", "tests/api/heap_size_test.c"),
+    "unit/thread": Test("plain", "tests/unit/thread_test.c"),
     "misuse/errno": Test("plain", "tests/misuse/errno_test.c"),
     "misuse/heap_free": Test("plain", "tests/misuse/heap_free_test.c"),
     "misuse/remote_free": Test("plain", "tests/misuse/remote_free_test.c"),
@@ -117,11 +118,11 @@ MUTANTS = [
         ("src/api/heap.c", IS_LIVE_REMOTE, "true;"),
     ], ["misuse/heap_free", "misuse/remote_free"]),
     Mutant("other_heaps_block_remote", "HeapFree frees another thread's block of another heap", [
-        ("src/api/heap.c", "span->heap == kept->heap && ", ""),
+        ("src/api/heap.c", "span->heap == cache->owner.heap && ", ""),
     ], ["misuse/heap_free", "misuse/remote_free"]),
     Mutant("dead_heaps_batch", "HeapFree of another thread's block trusts the cache of a heap "
            "that is gone", [
-        ("src/api/heap.c", "load_rlx(&kept->heap->word_a) == kept->id &&\n", "true &&\n"),
+        ("src/api/heap.c", "load_rlx(&cache->owner.key_a) == handle &&\n", "true &&\n"),
     ], ["batch"]),
     Mutant("liveness_in_slow_paths", "slow paths do not ask whether the block is live", [
         ("src/arena/span.c", "    if (!mole_span_entry_is_live(entry))\n"
@@ -167,9 +168,14 @@ MUTANTS = [
          "    return true;\n"),
     ], ["misuse/heap_free"]),
     Mutant("other_heaps_block", "HeapFree frees what belongs to another heap", [
-        ("src/api/heap.c", "    if (unlikely(cache->owner.handle != hHeap))\n"
-         "        return free_slow(hHeap, lpMem);\n", ""),
+        ("src/api/heap.c", "    if (unlikely(load_rlx_folded(&cache->owner.key_a) != hHeap ||\n"
+         "                 !mole_span_index", "    if (unlikely((!mole_span_index"),
+        ("src/api/heap.c", "load_rlx_folded(&span->entry_a[index])))) {",
+         "load_rlx_folded(&span->entry_a[index]))))) {"),
     ], ["misuse/heap_free"]),
+    Mutant("dead_heaps_key", "the caches of a destroyed heap keep its key", [
+        ("src/tcache/tcache.c", "    store_rlx(&cache->owner.key_a, MOLE_NO_KEY);\n", ""),
+    ], ["unit/thread"]),
     Mutant("other_heaps_block_slow", "slow paths accept what belongs to another heap", [
         ("src/tcache/block.c", "    if (span->heap != heap || mole_span_bytes(",
          "    if (mole_span_bytes("),

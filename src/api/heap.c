@@ -76,16 +76,15 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 {
     if (unlikely(dwFlags & HEAP_ZERO_MEMORY))
         return alloc_slow(hHeap, dwFlags, dwBytes);
-    struct mole_kept *kept = mole_thread_recent(hHeap);
+    struct mole_tcache *cache = mole_thread_recent(hHeap);
     size_t slot = (dwBytes - 1) / MOLE_ALIGN;
     mole_forget(slot); /* compare it, not the bytes it comes from */
-    if (unlikely(kept->handle != hHeap || slot >= MOLE_DIRECT_COUNT))
-        return alloc_slow(hHeap, 0, dwBytes);
-    struct mole_tcache *cache = kept->cache;
     mole_tcache_enter(cache);
     void *block;
-    if (unlikely(load_rlx_folded(&kept->heap->word_a) != kept->id))
-        goto slow; /* another heap's cache by now, or a mode */
+    /* Another heap's cache, no live heap, or one with a mode? */
+    if (unlikely(load_rlx_folded(&cache->owner.key_a) != hHeap ||
+                 slot >= MOLE_DIRECT_COUNT))
+        goto slow;
     struct mole_span *span = cache->direct[slot];
     if (unlikely(!mole_tcache_pop(span, mole_span_mark(dwBytes), &block)))
         goto slow;
@@ -117,14 +116,11 @@ static mole_slow BOOL free_slow(HANDLE handle, LPVOID block)
 static __attribute__((noinline)) BOOL free_remote(HANDLE handle, struct mole_span *span,
                                                   LPVOID block)
 {
-    struct mole_kept *kept = mole_thread_recent(handle);
-    struct mole_tcache *cache = kept->cache;
-    if (unlikely(kept->handle != handle))
-        return free_slow(handle, block);
+    struct mole_tcache *cache = mole_thread_recent(handle);
     mole_tcache_enter(cache);
     size_t index;
-    bool is_remote = load_rlx(&kept->heap->word_a) == kept->id &&
-                     span->heap == kept->heap && span->kind == MOLE_SPAN_SLAB &&
+    bool is_remote = load_rlx(&cache->owner.key_a) == handle &&
+                     span->heap == cache->owner.heap && span->kind == MOLE_SPAN_SLAB &&
                      mole_span_index(span, block, &index) &&
                      mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
     if (likely(is_remote))
@@ -133,9 +129,11 @@ static __attribute__((noinline)) BOOL free_remote(HANDLE handle, struct mole_spa
     return likely(is_remote) ? TRUE : free_slow(handle, block);
 }
 
-/* The slab's countdown ended with this free. */
-static mole_slow BOOL free_counted_down(struct mole_tcache *cache, struct mole_span *span)
+/* The slab's countdown ended with this free. Its arguments are where HeapFree has them. */
+static mole_slow BOOL free_counted_down(HANDLE handle, struct mole_span *span)
 {
+    (void)handle;
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
     mole_tcache_counted_down(cache, mole_thread_slots(), span);
     mole_tcache_leave(cache);
     return TRUE;
@@ -156,18 +154,18 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
         if (owner != MOLE_SHARED)
             return free_remote(hHeap, span, lpMem);
     }
-    if (unlikely(cache->owner.handle != hHeap))
-        return free_slow(hHeap, lpMem);
+    mole_forget(hHeap); /* else it moves to another register first */
     mole_tcache_enter(cache);
-    /* A mode? That the heap lives and is the right one, the slab's owner says already. */
-    if (unlikely((load_rlx_folded(&cache->owner.heap->word_a) & MOLE_MODE_MASK) ||
+    /* Another heap's block, a mode, an interior pointer, or no live block? */
+    if (unlikely(load_rlx_folded(&cache->owner.key_a) != hHeap ||
                  !mole_span_index(span, lpMem, &index) ||
                  !mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index])))) {
         mole_tcache_leave(cache);
         return free_slow(hHeap, lpMem);
     }
+    mole_forget(index); /* else its entry's address is computed for both accesses */
     if (unlikely(!mole_tcache_push(span, index)))
-        return free_counted_down(cache, span);
+        return free_counted_down(hHeap, span);
     mole_tcache_leave(cache);
     return TRUE;
 }

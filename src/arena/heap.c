@@ -139,12 +139,30 @@ void mole_heap_finish(struct mole_heap *heap, struct mole_pool_slots *slots)
     mole_meta_push(&unused[heap->arena.is_locked], &heap->meta);
 }
 
+/* Malloc's heap has no handle, and no key: its modes are in the limits of malloc's fast paths. */
+static void *key_of(struct mole_heap *heap)
+{
+    void *handle = load_rlx(&heap->handle_a);
+    bool has_mode = load_rlx(&heap->word_a) & MOLE_MODE_MASK;
+    return handle && !has_mode ? handle : MOLE_NO_KEY;
+}
+
+void mole_heap_set_modes(struct mole_heap *heap, unsigned modes)
+{
+    store_rlx(&heap->word_a, mole_heap_id(heap) | modes);
+    fence_seq_cst(); /* HB-MODE-1 */
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
+        store_rlx(&owner->key_a, key_of(heap));
+}
+
 void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner)
 {
     struct mole_owner *head = load_rlx(&heap->owners_a);
     do {
         owner->next = head;
     } while (!cas_weak_rel(&heap->owners_a, &head, owner)); /* HB-OWNER-2 */
+    fence_seq_cst();                                        /* HB-MODE-1 */
+    store_rlx(&owner->key_a, key_of(heap));
 }
 
 struct mole_owner *mole_heap_owners(struct mole_heap *heap)

@@ -5,14 +5,17 @@
  *
  *   word = unique id << 16 | mode      0: no heap
  *
- * A thread cache holds the id shifted, with no mode. One load and one compare therefore decide
- * everything: equal means alive, the same heap, and no mode set.
+ * Each cache of the heap has a key, which stands for the word there: the HANDLE while the heap
+ * lives with no mode set, else nobody's. One compare of the caller's HANDLE with the key of a
+ * cache therefore decides everything: equal means alive, the same heap, and no mode set.
  *
  *  label       release side               acquire side                 makes visible
  *  HB-HEAP-1   create: store of word_a    find, first use: load        the heap's fields
  *  HB-HEAP-2   take_record: CAS of all_a  first: load of all_a         all_next
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
+ *  HB-MODE-1   set_modes: the word, fence, owners_a; enlist: owners_a, fence, the word: one of
+ *              the two sees what the other wrote, and the new cache gets the right key
  *
  * Progress: find and adopt are wait-free but for the walk over the owners; enlist is lock-free.
  */
@@ -35,8 +38,8 @@ struct mole_heap {
     /*
      * word_a: id << 16 | mode.
      *   writers  create, destroy, and whoever sets a mode
-     *   readers  every operation on the heap
-     *   orders   create stores release, find loads acquire: HB-HEAP-1; the fast path relaxed
+     *   readers  every slow path; fast paths read the keys
+     *   orders   create stores release, find loads acquire: HB-HEAP-1; modes: HB-MODE-1
      *   keeps    0, or an id no other heap ever had
      */
     _Atomic(uint64_t) word_a;
@@ -125,7 +128,13 @@ mole_hot uint64_t mole_heap_id(struct mole_heap *heap)
     return load_rlx(&heap->word_a) & ~(uint64_t)MOLE_MODE_MASK;
 }
 
-/* Put a new cache on the heap's list. Its fields are set. */
+/*
+ * Set the modes of a live heap, in its word and in the keys of all its caches; 0: none. One call
+ * at a time, by who keeps the heap from ending. Operations under way are not waited for.
+ */
+void mole_heap_set_modes(struct mole_heap *heap, unsigned modes);
+
+/* Put a new cache on the heap's list, and give it its key. Its other fields are set. */
 void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner);
 
 /* Adopt an orphaned cache of the heap for the thread, whole; or NULL. */

@@ -47,7 +47,16 @@ struct mole_owner {
      *   keeps    only the thread named here touches the owner-only fields
      */
     _Atomic(uintptr_t) thread_a;
-    void *handle;           /* const while the heap lives */
+
+    /*
+     * key_a: what the fast paths compare a HANDLE with: the heap's while it lives with no mode
+     * set, else MOLE_NO_KEY, which is nobody's. It stands for the heap's word in each cache.
+     *   writers  create and destroy; whoever sets or clears a mode (mole_heap_set_mode)
+     *   readers  the owner's fast paths, and those of any thread that remembers the cache
+     *   orders   relaxed: a mode is set first and then awaited through busy_a: HB-GATE-1
+     *   keeps    no two live heaps' caches have the same; MOLE_NO_KEY in malloc's heap
+     */
+    _Atomic(void *) key_a;
     uint64_t id;            /* the heap's word with no mode set; const while it lives */
     struct mole_heap *heap; /* const while the heap lives */
 
@@ -56,7 +65,8 @@ struct mole_owner {
      *   writers  the owner
      *   readers  whoever closes the heap's gate
      *   orders   set relaxed (the closer's membarrier orders it), cleared release: HB-GATE-1
-     *   keeps    1 only between the fast path's first and last step
+     *   keeps    1 only between the fast path's first and last step; of a shared cache
+     *            it says nothing, for those heaps have no gate
      */
     _Atomic(uint8_t) busy_a;
 
@@ -71,6 +81,9 @@ struct mole_owner {
      */
     alignas(MOLE_CACHE_LINE) _Atomic(struct mole_span *) woken_a;
 };
+
+/* A HANDLE of nobody's, for it is no address: bits 47 to 63 of those are equal. */
+#define MOLE_NO_KEY ((void *)0x7ffe4d4f4c450001)
 
 enum {
     MOLE_ORPHAN = 0,

@@ -14,6 +14,7 @@ static struct mole_tcache *take_record(struct mole_meta_stack *home)
 
 void mole_tcache_destroy(struct mole_tcache *cache)
 {
+    store_rlx(&cache->owner.key_a, MOLE_NO_KEY);
     mole_meta_push(cache->home, &cache->owner.meta);
 }
 
@@ -28,7 +29,6 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     cache->home = home;
     store_rlx(&cache->owner.busy_a, 0);
     store_rlx(&cache->owner.woken_a, NULL);
-    cache->owner.handle = load_rlx(&heap->handle_a);
     cache->owner.id = mole_heap_id(heap);
     cache->owner.heap = heap;
     for (unsigned slot = 0; slot < MOLE_DIRECT_COUNT; slot++)

@@ -8,27 +8,19 @@
 #include "tcache/process.h"
 #include "tcache/purger.h"
 
-/* No thread has this heap's word, and its word is no heap's. */
-static struct mole_heap no_heap;
-
-/* What an empty place in `recent` holds: a handle and an id that no heap has. */
-#define NOTHING_KEPT                                                               \
-    {                                                                              \
-        .handle = (void *)1, .id = 1, .heap = &no_heap, .cache = &mole_tcache_idle \
-    }
-
 #define TIMES_7(...)                                                              \
     __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, __VA_ARGS__, \
         __VA_ARGS__
 #define TIMES_8(...) TIMES_7(__VA_ARGS__), __VA_ARGS__
 
 struct mole_thread mole_thread_nobody = {
-    .recent = {TIMES_8(NOTHING_KEPT), TIMES_8(NOTHING_KEPT), TIMES_8(NOTHING_KEPT),
-               TIMES_8(NOTHING_KEPT)},
+    .recent = {TIMES_8(&mole_tcache_idle), TIMES_8(&mole_tcache_idle),
+               TIMES_8(&mole_tcache_idle), TIMES_8(&mole_tcache_idle)},
 };
 static_assert(MOLE_RECENT == 4 * 8, "all of recent is filled");
 
 struct mole_tcache mole_tcache_idle = {
+    .owner.key_a = MOLE_NO_KEY,
     .direct = {TIMES_8(TIMES_8(&mole_tcache_none))},
     .current = {TIMES_8(TIMES_8(&mole_tcache_none)), TIMES_7(&mole_tcache_none)},
 };
@@ -164,10 +156,7 @@ static bool keep(struct mole_thread *thread, struct mole_heap *heap,
     if (!make_room(thread))
         return false;
     *find_kept(thread, cache->owner.id) =
-        (struct mole_kept){.handle = load_rlx(&heap->handle_a),
-                           .id = cache->owner.id,
-                           .heap = heap,
-                           .cache = cache};
+        (struct mole_kept){.id = cache->owner.id, .heap = heap, .cache = cache};
     thread->kept_count++;
     return true;
 }
@@ -178,10 +167,7 @@ static void remember(struct mole_thread *thread, struct mole_heap *heap,
 {
     size_t place =
         (uintptr_t)load_rlx(&heap->handle_a) >> MOLE_CHUNK_SHIFT & (MOLE_RECENT - 1);
-    thread->recent[place] = (struct mole_kept){.handle = load_rlx(&heap->handle_a),
-                                               .id = cache->owner.id,
-                                               .heap = heap,
-                                               .cache = cache};
+    thread->recent[place] = cache;
 }
 
 struct mole_tcache *mole_thread_cache(struct mole_heap *heap)
@@ -232,7 +218,7 @@ static struct mole_tcache *adopt_or_create(struct mole_thread *thread,
 static void forget(struct mole_thread *thread, const struct mole_tcache *cache)
 {
     for (unsigned i = 0; i < MOLE_RECENT; i++)
-        if (thread->recent[i].cache == cache)
+        if (thread->recent[i] == cache)
             thread->recent[i] = mole_thread_nobody.recent[i];
 }
 

@@ -20,9 +20,8 @@ enum {
         32, /* operations on a heap after which a thread keeps a cache there */
 };
 
-/* A cache the thread owns; also what the fast path of a heap reads. */
+/* A cache the thread owns. */
 struct mole_kept {
-    void *handle;
     uint64_t id; /* of the heap: if its word differs, the cache may be gone */
     struct mole_heap *heap;
     struct mole_tcache *cache;
@@ -36,7 +35,8 @@ struct mole_visit {
 /* Owner only, but for slots and in_use_a. */
 struct mole_thread {
     struct mole_meta meta;
-    struct mole_kept recent[MOLE_RECENT]; /* by handle */
+    struct mole_tcache
+        *recent[MOLE_RECENT]; /* by handle; their keys tell whose they are */
     struct mole_visit visits[MOLE_VISITS];
     struct mole_kept *kept; /* all caches the thread owns, by id, open addressing */
     uint32_t kept_room;     /* a power of two, or 0 */
@@ -68,11 +68,14 @@ extern mole_shared _Thread_local struct mole_tls mole_tls
 
 extern mole_own struct mole_thread mole_thread_nobody;
 
-/* The entry in which the fast path finds the thread's cache for a handle, if it is there. */
-mole_hot struct mole_kept *mole_thread_recent(const void *handle)
+/*
+ * The cache that is the thread's for this handle, if its key says so; else any that the thread may
+ * enter: its own, of a HEAP_NO_SERIALIZE heap, or mole_tcache_idle.
+ */
+mole_hot struct mole_tcache *mole_thread_recent(const void *handle)
 {
-    return &mole_tls.thread
-                ->recent[(uintptr_t)handle >> MOLE_CHUNK_SHIFT & (MOLE_RECENT - 1)];
+    return mole_tls.thread
+        ->recent[(uintptr_t)handle >> MOLE_CHUNK_SHIFT & (MOLE_RECENT - 1)];
 }
 
 /* A cache to do one operation with. */

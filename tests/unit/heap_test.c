@@ -125,16 +125,28 @@ Test(heap, a_mode_changes_the_word_but_not_the_id)
 {
     struct mole_heap *heap = create(0);
     uint64_t id = mole_heap_id(heap);
-    or_rlx(&heap->word_a, MOLE_MODE_SPIED);
+    struct mole_tcache *cache = mole_tcache_create(heap, mole_thread_self(), NULL);
+    require(cache != NULL, "no cache");
+    mole_heap_set_modes(heap, MOLE_MODE_SPIED);
     require(mole_heap_id(heap) == id, "the id changed");
-    require(load_rlx(&heap->word_a) != id, "the fast path would not notice");
+    require(load_rlx(&heap->word_a) == (id | MOLE_MODE_SPIED), "the word has no mode");
+    require(load_rlx(&cache->owner.key_a) == MOLE_NO_KEY,
+            "the fast path would not notice");
+    struct mole_tcache *next = mole_tcache_create(heap, mole_thread_self(), NULL);
+    require(next != NULL, "no cache");
+    require(load_rlx(&next->owner.key_a) == MOLE_NO_KEY,
+            "a new cache does not know of it");
+    mole_heap_set_modes(heap, 0);
+    require(load_rlx(&cache->owner.key_a) == handle_of(heap), "the mode stays");
+    require(load_rlx(&next->owner.key_a) == handle_of(heap), "the mode stays");
     require(mole_heap_find(handle_of(heap)) == heap, "it is not found");
 }
 
 Test(heap, operations_work_while_a_mode_is_set)
 {
     HANDLE handle = create_heap(0);
-    or_rlx(&inside(handle)->word_a, MOLE_MODE_SPIED);
+    give_back(handle, take(handle, 0, 100)); /* the fast path works now */
+    mole_heap_set_modes(inside(handle), MOLE_MODE_SPIED);
     void *block = take(handle, 0, 100);
     require(HeapSize(handle, 0, block) == 100, "the size is another");
     give_back(handle, block);

@@ -62,7 +62,7 @@ static const char *borrow_until_kept(struct worker *worker)
     struct mole_tcache *cache = mole_thread_cache(record);
     answer_unless(cache == use.cache, "it cannot be found again");
     answer_unless(mole_thread_owns(&cache->owner), "it is not owned");
-    answer_unless(mole_thread_recent(heap)->cache == cache, "the fast path has another");
+    answer_unless(mole_thread_recent(heap) == cache, "the fast path has another");
     return NULL;
 }
 
@@ -118,10 +118,11 @@ Test(thread, blocks_of_an_ended_thread_live_on)
 Test(thread, the_fast_path_finds_the_cache_by_the_handle)
 {
     begin();
-    struct mole_kept *kept = mole_thread_recent(heap);
-    require(kept->handle == heap && kept->heap == record, "it finds another heap's");
-    require(kept->cache == mole_thread_cache(record), "it finds another cache");
-    require(kept->id == mole_heap_id(record), "its id is another");
+    struct mole_tcache *cache = mole_thread_recent(heap);
+    require(cache == mole_thread_cache(record), "it finds another cache");
+    require(cache->owner.heap == record, "it finds another heap's");
+    require(load_rlx(&cache->owner.key_a) == heap, "its key is another");
+    require(cache->owner.id == mole_heap_id(record), "its id is another");
 }
 
 Test(thread, the_fast_path_finds_nothing_for_an_unknown_handle)
@@ -129,17 +130,19 @@ Test(thread, the_fast_path_finds_nothing_for_an_unknown_handle)
     begin();
     HANDLE strange = (char *)heap + ((size_t)MOLE_CHUNK << 5); /* the same place */
     require(mole_thread_recent(strange) == mole_thread_recent(heap), "another place");
-    require(mole_thread_recent(strange)->handle != strange, "it is remembered");
+    require(load_rlx(&mole_thread_recent(strange)->owner.key_a) != strange,
+            "it is remembered");
 }
 
 Test(thread, what_is_remembered_of_a_dead_heap_is_no_new_heaps)
 {
     begin();
-    struct mole_kept *kept = mole_thread_recent(heap);
-    uint64_t id = kept->id;
+    struct mole_tcache *cache = mole_thread_recent(heap);
+    uint64_t id = cache->owner.id;
     struct mole_heap *old = record;
     destroy_heap(heap);
     require(load_rlx(&old->word_a) != id, "the dead heap's word is still there");
+    require(load_rlx(&cache->owner.key_a) == MOLE_NO_KEY, "its cache has a key");
     for (int i = 0; i < 100; i++) {
         HANDLE next = create_heap(0);
         require(mole_heap_id(inside(next)) != id, "a new heap has the old id");
