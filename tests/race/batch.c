@@ -169,7 +169,10 @@ static void recycle_records(void)
     race_require(HeapDestroy(other), "HeapDestroy failed");
 }
 
-/* A heap with this very handle, if it can be had. */
+/*
+ * A heap with this very handle, and with the record of the heap that was destroyed last, if it
+ * can be had: records and free runs are taken in the reverse order of their return.
+ */
 static HANDLE create_with_handle(DWORD flags, HANDLE wanted)
 {
     enum { TRIES = 8 };
@@ -177,11 +180,10 @@ static HANDLE create_with_handle(DWORD flags, HANDLE wanted)
     size_t count = 0;
     do
         tried[count] = HeapCreate(flags, 0, 0);
-    while (tried[count] != wanted && ++count < TRIES);
-    HANDLE found = tried[count < TRIES ? count : --count];
+    while (tried[count++] != wanted && count < TRIES);
     while (count-- > 0)
         race_require(HeapDestroy(tried[count]), "HeapDestroy failed");
-    return found;
+    return HeapCreate(flags, 0, 0);
 }
 
 /* One heap goes, the next one comes. Returns whether it got the same handle. */
