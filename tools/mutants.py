@@ -160,8 +160,8 @@ MUTANTS = [
          "    (void)is_full(batch);\n"),
     ], ["bounds"]),
     Mutant("inexact_size", "slow paths do not record the exact size", [
-        ("src/tcache/block.c", "MOLE_LIVE + (use->cache->owner.heap->is_sized ? slack : 0)",
-         "MOLE_LIVE + 0 * slack"),
+        ("src/tcache/block.c", "return heap->is_sized ? mole_span_mark(bytes) : MOLE_WHOLE;",
+         "return heap->is_sized ? mole_span_mark(bytes + (bytes & 1)) : MOLE_WHOLE;"),
     ], ["api/heap_size"]),
     Mutant("interior_pointers", "an address inside a block passes for the block", [
         ("src/arena/span.h", "    return (uint64_t)product < span->recip;\n",
@@ -340,6 +340,27 @@ def check_base(base, names):
     return failing
 
 
+def check(mutants):
+    """Whether each can still be planted: its text is there, and its tests are known."""
+    bad = 0
+    for mutant in mutants:
+        texts = {}
+        for path, old, new in mutant.edits:
+            if path not in texts:
+                with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+                    texts[path] = file.read()
+            if texts[path].count(old) != 1:
+                bad += 1
+                print(f"FAILED: {mutant.name}: {path} has this {texts[path].count(old)} times, "
+                      f"not once: {old.strip()!r}")
+            texts[path] = texts[path].replace(old, new)
+        for name in set(mutant.tests) - set(TESTS):
+            bad += 1
+            print(f"FAILED: {mutant.name}: no such test: {name}")
+    print(f"{len(mutants)} mutants")
+    sys.exit(1 if bad else 0)
+
+
 def select(names):
     known = {mutant.name: mutant for mutant in MUTANTS}
     unknown = [name for name in names if name not in known]
@@ -351,9 +372,12 @@ def select(names):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="name all mutants, and their tests")
+    parser.add_argument("--check", action="store_true", help="only see that they can be made")
     parser.add_argument("name", nargs="*", help="of a mutant; all without")
     args = parser.parse_args()
     mutants = select(args.name)
+    if args.check:
+        check(mutants)
     if args.list:
         for mutant in mutants:
             print(f"{mutant.name:28} {mutant.what} ({', '.join(mutant.tests)})")
