@@ -161,6 +161,7 @@ void MALLOC_NAME(free)(void *block)
     if (unlikely(!mole_span_index(span, block, &index) ||
                  !mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index]))))
         goto slow;
+    mole_forget(index); /* else its entry's address is computed for both accesses */
     if (unlikely(!mole_tcache_push(span, index))) {
         free_counted_down(cache, span);
         return;
