@@ -8,12 +8,12 @@
  *
  * errno: kept on success and by free; ENOMEM or EINVAL on failure.
  */
+#include "malloc/malloc.h"
+
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "arena/span_map.h"
-#include "base/check.h"
 #include "malloc/names.h"
 #include "tcache/block.h"
 #include "tcache/process.h"
@@ -53,7 +53,7 @@ static void *fail(int code)
     return NULL;
 }
 
-static mole_slow void *alloc_slow(size_t bytes, size_t align, bool zero)
+void *mole_malloc_alloc_slow(size_t bytes, size_t align, bool zero)
 {
     int saved = errno;
     void *block =
@@ -67,13 +67,13 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
     if (unlikely(bytes - 1 >= MOLE_SLAB_MAX || !load_rlx(&direct_limit_a)))
-        return alloc_slow(bytes, MOLE_ALIGN, false);
+        return mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
     void *block;
     mole_tcache_enter(cache);
     bool is_done =
         mole_tcache_pop(cache->current[mole_size_class_of(bytes)], MOLE_WHOLE, &block);
     mole_tcache_leave(cache);
-    return likely(is_done) ? block : alloc_slow(bytes, MOLE_ALIGN, false);
+    return likely(is_done) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
 }
 
 void *MALLOC_NAME(malloc)(size_t bytes)
@@ -88,7 +88,7 @@ void *MALLOC_NAME(malloc)(size_t bytes)
     void *block;
     if (unlikely(!mole_tcache_pop(cache->direct[slot], MOLE_WHOLE, &block))) {
         mole_tcache_leave(cache);
-        return alloc_slow(bytes, MOLE_ALIGN, false);
+        return mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
     }
     mole_tcache_leave(cache);
     return block;
@@ -179,7 +179,7 @@ void *MALLOC_NAME(calloc)(size_t count, size_t bytes)
     if (__builtin_mul_overflow(count, bytes, &total))
         return fail(ENOMEM);
     if (total > MOLE_SLAB_MAX)
-        return alloc_slow(total, MOLE_ALIGN, true);
+        return mole_malloc_alloc_slow(total, MOLE_ALIGN, true);
     void *block = MALLOC_NAME(malloc)(total);
     return block ? memset(block, 0, total) : NULL;
 }
@@ -202,62 +202,6 @@ void *MALLOC_NAME(realloc)(void *block, size_t bytes)
     void *moved = mole_block_resize(span, block, bytes, 0);
     errno = moved ? saved : ENOMEM;
     return moved;
-}
-
-static bool is_power_of_two(size_t n)
-{
-    return n && !(n & (n - 1));
-}
-
-static void *alloc_aligned(size_t align, size_t bytes)
-{
-    return align <= MOLE_ALIGN ? MALLOC_NAME(malloc)(bytes)
-                               : alloc_slow(bytes, align, false);
-}
-
-int MALLOC_NAME(posix_memalign)(void **block, size_t align, size_t bytes)
-{
-    if (!is_power_of_two(align) || align % sizeof(void *))
-        return EINVAL;
-    int saved = errno;
-    void *aligned = alloc_aligned(align, bytes);
-    errno = saved;
-    if (!aligned)
-        return ENOMEM;
-    *block = aligned;
-    return 0;
-}
-
-void *MALLOC_NAME(aligned_alloc)(size_t align, size_t bytes)
-{
-    return is_power_of_two(align) ? alloc_aligned(align, bytes) : fail(EINVAL);
-}
-
-void *MALLOC_NAME(memalign)(size_t align, size_t bytes)
-{
-    /* Like glibc's, which rounds an odd alignment up. */
-    size_t power = MOLE_ALIGN;
-    while (power < align && power <= PTRDIFF_MAX / 2)
-        power *= 2;
-    return power < align ? fail(EINVAL) : alloc_aligned(power, bytes);
-}
-
-static size_t system_page(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-void *MALLOC_NAME(valloc)(size_t bytes)
-{
-    return alloc_aligned(system_page(), bytes);
-}
-
-void *MALLOC_NAME(pvalloc)(size_t bytes)
-{
-    size_t page = system_page();
-    if (bytes > PTRDIFF_MAX - page)
-        return fail(ENOMEM);
-    return alloc_aligned(page, mole_round_up(bytes ? bytes : 1, page));
 }
 
 size_t MALLOC_NAME(malloc_usable_size)(void *block)
