@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Aligned blocks.
+ * Aligned blocks. Alignments are treated as glibc does: one that is no power of two is
+ * rounded up, but by posix_memalign, and EINVAL is only what has no power of two above
+ * it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <unistd.h>
@@ -10,30 +13,38 @@
 #include "malloc/malloc.h"
 #include "malloc/names.h"
 
+enum { SIZE_BITS = 64 };
+static_assert(sizeof(size_t) * 8 == SIZE_BITS, "power_from counts bits");
+
 static void *fail(int code)
 {
     errno = code;
     return NULL;
 }
 
-static bool is_power_of_two(size_t n)
+/* The least power of two that is no less than 1 and `align`; 0: there is none. */
+static size_t power_from(size_t align)
 {
-    return n && !(n & (n - 1));
+    if (align <= 1)
+        return 1;
+    int bits = SIZE_BITS - __builtin_clzl(align - 1);
+    return bits < SIZE_BITS ? (size_t)1 << bits : 0;
 }
 
 static void *alloc_aligned(size_t align, size_t bytes)
 {
-    return align <= MOLE_ALIGN ? MALLOC_NAME(malloc)(bytes)
-                               : mole_malloc_alloc_slow(bytes, align, false);
+    size_t power = power_from(align);
+    if (!power)
+        return fail(EINVAL);
+    return power <= MOLE_ALIGN ? MALLOC_NAME(malloc)(bytes)
+                               : mole_malloc_alloc_slow(bytes, power, false);
 }
 
 int MALLOC_NAME(posix_memalign)(void **block, size_t align, size_t bytes)
 {
-    if (!is_power_of_two(align) || align % sizeof(void *))
+    if (align == 0 || align % sizeof(void *) || power_from(align) != align)
         return EINVAL;
-    int saved = errno;
     void *aligned = alloc_aligned(align, bytes);
-    errno = saved;
     if (!aligned)
         return ENOMEM;
     *block = aligned;
@@ -42,16 +53,12 @@ int MALLOC_NAME(posix_memalign)(void **block, size_t align, size_t bytes)
 
 void *MALLOC_NAME(aligned_alloc)(size_t align, size_t bytes)
 {
-    return is_power_of_two(align) ? alloc_aligned(align, bytes) : fail(EINVAL);
+    return alloc_aligned(align, bytes);
 }
 
 void *MALLOC_NAME(memalign)(size_t align, size_t bytes)
 {
-    /* Like glibc's, which rounds an odd alignment up. */
-    size_t power = MOLE_ALIGN;
-    while (power < align && power <= PTRDIFF_MAX / 2)
-        power *= 2;
-    return power < align ? fail(EINVAL) : alloc_aligned(power, bytes);
+    return alloc_aligned(align, bytes);
 }
 
 static size_t system_page(void)

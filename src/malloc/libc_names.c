@@ -2,6 +2,8 @@
 /*
  * glibc's second names for malloc's functions: callers of these must not reach glibc's heap.
  */
+#include <malloc.h>
+
 #include "malloc/names.h"
 
 MOLE_EXPORT void *__libc_malloc(size_t bytes);
@@ -12,6 +14,10 @@ MOLE_EXPORT void *__libc_memalign(size_t align, size_t bytes);
 MOLE_EXPORT void *__libc_valloc(size_t bytes);
 MOLE_EXPORT void *__libc_pvalloc(size_t bytes);
 MOLE_EXPORT int __posix_memalign(void **block, size_t align, size_t bytes);
+/* The header calls mallinfo deprecated. */
+extern struct mallinfo mallinfo_by_name(void) __asm__("mallinfo");
+MOLE_EXPORT struct mallinfo __libc_mallinfo(void);
+MOLE_EXPORT int __libc_mallopt(int parameter, int value);
 MOLE_EXPORT void cfree(void *block);
 
 void *__libc_malloc(size_t bytes)
@@ -57,4 +63,14 @@ int __posix_memalign(void **block, size_t align, size_t bytes)
 void cfree(void *block)
 {
     MALLOC_NAME(free)(block);
+}
+
+struct mallinfo __libc_mallinfo(void)
+{
+    return mallinfo_by_name();
+}
+
+int __libc_mallopt(int parameter, int value)
+{
+    return mallopt(parameter, value);
 }

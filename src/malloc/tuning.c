@@ -15,38 +15,30 @@ MOLE_EXPORT int MALLOC_NAME(malloc_trim)(size_t pad);
 MOLE_EXPORT int MALLOC_NAME(mallopt)(int parameter, int value);
 MOLE_EXPORT int MALLOC_NAME(malloc_info)(int options, FILE *file);
 MOLE_EXPORT struct mallinfo2 MALLOC_NAME(mallinfo2)(void);
+MOLE_EXPORT struct mallinfo MALLOC_NAME(mallinfo)(void);
 MOLE_EXPORT void MALLOC_NAME(malloc_stats)(void);
 
 /* Give back all warm free memory; 1: there was some. */
 int MALLOC_NAME(malloc_trim)(size_t pad)
 {
     (void)pad;
-    if (!mole_process_start())
-        return 0;
-    struct mole_pool_slots *slots = mole_thread_slots();
-    if (slots)
-        mole_pool_drain(slots);
-    return mole_pool_purge() > 0;
+    int saved = errno;
+    size_t given = 0;
+    if (mole_process_start()) {
+        struct mole_pool_slots *slots = mole_thread_slots();
+        if (slots)
+            mole_pool_drain(slots);
+        given = mole_pool_purge();
+    }
+    errno = saved;
+    return given > 0;
 }
 
-/* glibc's parameters are accepted and have no effect: 1. Others: 0. */
+/* Nothing has an effect. The answer is glibc's, which refuses one limit only. */
 int MALLOC_NAME(mallopt)(int parameter, int value)
 {
-    (void)value;
-    switch (parameter) {
-    case M_MXFAST:
-    case M_TRIM_THRESHOLD:
-    case M_TOP_PAD:
-    case M_MMAP_THRESHOLD:
-    case M_MMAP_MAX:
-    case M_CHECK_ACTION:
-    case M_PERTURB:
-    case M_ARENA_TEST:
-    case M_ARENA_MAX:
-        return 1;
-    default:
-        return 0;
-    }
+    enum { MOST_FAST = 80 * sizeof(size_t) / 4 };
+    return parameter != M_MXFAST || (value >= 0 && value <= MOST_FAST);
 }
 
 static struct mh_stats figures(void)
@@ -56,12 +48,33 @@ static struct mh_stats figures(void)
     return stats;
 }
 
+/* Only what has a meaning: memory made usable, and what of it is in live blocks. */
+struct mallinfo2 MALLOC_NAME(mallinfo2)(void)
+{
+    struct mallinfo2 info = {0};
+    int saved = errno;
+    size_t live = mole_process_malloc_bytes();
+    info.arena = (size_t)figures().committed_bytes;
+    info.uordblks = live;
+    info.fordblks = info.arena > live ? info.arena - live : 0;
+    errno = saved;
+    return info;
+}
+
+/* The same in the older form, which has room for 2 GiB. */
+struct mallinfo MALLOC_NAME(mallinfo)(void)
+{
+    struct mallinfo2 info = MALLOC_NAME(mallinfo2)();
+    return (struct mallinfo){.arena = (int)info.arena,
+                             .uordblks = (int)info.uordblks,
+                             .fordblks = (int)info.fordblks};
+}
+
+/* EINVAL is an answer and not in errno, as glibc has it. */
 int MALLOC_NAME(malloc_info)(int options, FILE *file)
 {
-    if (options != 0 || !file) {
-        errno = EINVAL;
-        return -1;
-    }
+    if (options != 0 || !file)
+        return EINVAL;
     struct mh_stats stats = figures();
     int written = fprintf(file,
                           "<malloc version=\"molehill-1\">\n"
@@ -71,17 +84,6 @@ int MALLOC_NAME(malloc_info)(int options, FILE *file)
                           (unsigned long long)stats.committed_bytes,
                           (unsigned long long)stats.malloc_frees);
     return written < 0 ? -1 : 0;
-}
-
-/* Only what has a meaning here: memory made usable, and what of it is in malloc's blocks. */
-struct mallinfo2 MALLOC_NAME(mallinfo2)(void)
-{
-    struct mallinfo2 info = {0};
-    size_t live = mole_process_malloc_bytes();
-    info.arena = (size_t)figures().committed_bytes;
-    info.uordblks = live;
-    info.fordblks = info.arena > live ? info.arena - live : 0;
-    return info;
 }
 
 void MALLOC_NAME(malloc_stats)(void)
