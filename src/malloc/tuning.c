@@ -75,21 +75,25 @@ int MALLOC_NAME(malloc_info)(int options, FILE *file)
 {
     if (options != 0 || !file)
         return EINVAL;
+    struct mallinfo2 info = MALLOC_NAME(mallinfo2)();
     struct mh_stats stats = figures();
-    int written = fprintf(file,
-                          "<malloc version=\"molehill-1\">\n"
-                          "<system type=\"current\" size=\"%llu\"/>\n"
-                          "<total type=\"frees\" count=\"%llu\"/>\n"
-                          "</malloc>\n",
-                          (unsigned long long)stats.committed_bytes,
-                          (unsigned long long)stats.malloc_frees);
+    int written =
+        fprintf(file,
+                "<malloc version=\"molehill-1\">\n"
+                "<total type=\"used\" size=\"%zu\"/>\n"
+                "<total type=\"rest\" size=\"%zu\"/>\n"
+                "<total type=\"frees\" count=\"%llu\"/>\n"
+                "<system type=\"current\" size=\"%zu\"/>\n"
+                "<aspace type=\"total\" size=\"%llu\"/>\n"
+                "</malloc>\n",
+                info.uordblks, info.fordblks, (unsigned long long)stats.malloc_frees,
+                info.arena, (unsigned long long)stats.reserved_bytes);
     return written < 0 ? -1 : 0;
 }
 
 void MALLOC_NAME(malloc_stats)(void)
 {
-    struct mh_stats stats = figures();
-    fprintf(stderr, "molehill: committed %llu bytes, %llu frees\n",
-            (unsigned long long)stats.committed_bytes,
-            (unsigned long long)stats.malloc_frees);
+    struct mallinfo2 info = MALLOC_NAME(mallinfo2)();
+    fprintf(stderr, "molehill: committed %zu bytes, %zu in live blocks, %llu frees\n",
+            info.arena, info.uordblks, (unsigned long long)figures().malloc_frees);
 }
