@@ -18,6 +18,7 @@ namespace {
 const std::size_t too_much = PTRDIFF_MAX;
 // The compiler may leave out an allocation whose size it knows to be absurd.
 volatile std::size_t absurd = too_much - 4096;
+volatile std::size_t odd_alignment = 24;
 int handler_calls;
 
 struct alignas(256) aligned {
@@ -115,10 +116,28 @@ bool throws_bad_alloc_aligned()
     return false;
 }
 
+// An alignment that is none: no handler is asked.
+bool refuses_odd_alignment()
+{
+    const auto odd = static_cast<std::align_val_t>(odd_alignment);
+    try {
+        ::operator delete(::operator new(100, odd), odd);
+    } catch (const std::bad_alloc &) {
+        return !::operator new[](100, odd, std::nothrow);
+    }
+    return false;
+}
+
 void give_up_third_time()
 {
     if (++handler_calls == 3)
         std::set_new_handler(nullptr);
+}
+
+void throw_bad_alloc()
+{
+    handler_calls++;
+    throw std::bad_alloc();
 }
 
 void throw_something()
@@ -138,6 +157,17 @@ void handlers()
     std::set_new_handler(give_up_third_time);
     say("nothrow gives null then", ::operator new(absurd, std::nothrow) == nullptr);
     say("and called the handler as well", handler_calls == 3);
+    handler_calls = 0;
+    std::set_new_handler(throw_bad_alloc);
+    say("nothrow gives null when the handler throws",
+        ::operator new(absurd, std::nothrow) == nullptr);
+    say("nothrow new[] too", ::operator new[](absurd, std::nothrow) == nullptr);
+    say("and aligned", !::operator new (absurd, std::align_val_t{64}, std::nothrow));
+    say("and aligned new[]",
+        !::operator new[](absurd, std::align_val_t{64}, std::nothrow));
+    say("the handler was called each time", handler_calls == 4);
+    say("an odd alignment is refused", refuses_odd_alignment());
+    say("and no handler called", handler_calls == 4);
     std::set_new_handler(throw_something);
     try {
         ::operator delete(::operator new(absurd));
