@@ -41,6 +41,7 @@ TESTS = {
     "bounds": Test("plain", "tests/race/bounds.c"),
     "fork_batch": Test("plain", "tests/race/fork_batch.c"),
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
+    "mode_step": Test("plain", "tests/race/mode_step.c"),
     "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
     "steal": Test("plain", "tests/race/steal.c"),
     "adopt/tsan": Test("tsan", "tests/race/adopt.c", attempts=3),
@@ -52,6 +53,7 @@ TESTS = {
     "misuse/heap_free": Test("plain", "tests/misuse/heap_free_test.c"),
     "misuse/remote_free": Test("plain", "tests/misuse/remote_free_test.c"),
     "misuse/malloc": Test("plain", "tests/misuse/malloc_test.c"),
+    "unit/malloc": Test("plain", "tests/unit/malloc_test.c"),
 }
 ENVIRONMENT = {"MOLE_BRIEF": "1", "TSAN_OPTIONS": "halt_on_error=1:exitcode=66"}
 # Only what a test does with the library counts, not how Criterion tells it.
@@ -132,6 +134,20 @@ MUTANTS = [
         ("src/tcache/tcache.h",
          "    store_rlx_folded(&span->entry_a[index], (uint16_t)mark);\n", "    (void)mark;\n"),
     ], ["misuse/heap_free"]),
+    Mutant("mode_ended_by_slow_path", "malloc's fast paths are switched on again by the first slow "
+           "one", [
+        ("src/malloc/malloc.c",
+         "load_rlx(&is_begun_a) || !cas_acq(&is_begun_a, &is_begun, true)",
+         "load_rlx(&direct_limit_a) && ((void)is_begun, (void)is_begun_a, 1)"),
+    ], ["unit/malloc"]),
+    Mutant("mode_asked_outside", "malloc beyond the direct sizes looks at the limit before it "
+           "enters the operation", [
+        ("src/malloc/malloc.c", "MOLE_SLAB_MAX && load_rlx(&direct_limit_a) &&",
+         "MOLE_SLAB_MAX && is_direct &&"),
+        ("src/malloc/malloc.c", "    void *block;\n    mole_tcache_enter(cache);\n    bool is_done",
+         "    bool is_direct = load_rlx(&direct_limit_a) != 0;\n"
+         "    void *block;\n    mole_tcache_enter(cache);\n    bool is_done"),
+    ], ["mode_step"]),
     Mutant("errno_of_free", "free lets the system's errno through", [
         ("src/malloc/malloc.c", "        refuse(\"free\", block);\n    errno = saved;\n",
          "        refuse(\"free\", block);\n    (void)saved;\n"),

@@ -28,16 +28,30 @@
 static struct mole_map_view view;
 static _Atomic(size_t) direct_limit_a;
 
-/* Bring malloc up, once. */
+void mole_malloc_switch(bool on)
+{
+    mole_span_map_switch(&view, on);
+    store_rlx(&direct_limit_a, on ? MOLE_DIRECT_COUNT : 0);
+}
+
+/* Bring malloc up, once. The limits are not asked: a mode may be why they are 0. */
 static bool start(void)
 {
+    /*
+     * is_begun_a: somebody brings malloc up, or did.
+     *   writers  the first to come
+     *   readers  every slow path
+     *   orders   relaxed: slow paths need nothing of what is set up below
+     *   keeps    true for good
+     */
+    static _Atomic(bool) is_begun_a;
+    bool is_begun = false;
     if (!mole_process_start())
         return false;
-    if (load_rlx(&direct_limit_a))
+    if (load_rlx(&is_begun_a) || !cas_acq(&is_begun_a, &is_begun, true))
         return true;
     mole_span_map_follow(&view);
-    mole_span_map_switch(&view, true);
-    store_rlx(&direct_limit_a, MOLE_DIRECT_COUNT);
+    mole_malloc_switch(true);
     return true;
 }
 
@@ -66,11 +80,10 @@ void *mole_malloc_alloc_slow(size_t bytes, size_t align, bool zero)
 static __attribute__((noinline)) void *alloc_medium(size_t bytes)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
-    if (unlikely(bytes - 1 >= MOLE_SLAB_MAX || !load_rlx(&direct_limit_a)))
-        return mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
     void *block;
     mole_tcache_enter(cache);
     bool is_done =
+        bytes - 1 < MOLE_SLAB_MAX && load_rlx(&direct_limit_a) &&
         mole_tcache_pop(cache->current[mole_size_class_of(bytes)], MOLE_WHOLE, &block);
     mole_tcache_leave(cache);
     return likely(is_done) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);

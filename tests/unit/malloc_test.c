@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * malloc while a mode of its heap is set: every call takes its slow path, and works.
+ */
+#include "unit.h"
+
+#include "../misuse/dying.h"
+#include "../race/bait.h"
+#include "arena/region.h"
+#include "tcache/block.h"
+
+static struct bait bait;
+
+/* The thread has a cache; the fast paths are to find the bait. */
+static void begin(void)
+{
+    stop_passes();
+    mh_free(get(64));
+    require(bait_init(&bait), "no memory for the bait");
+}
+
+static void require_fast(void *(*call)(void), bool is_fast, const char *what)
+{
+    uint64_t before = bait_state(&bait);
+    bait_lay(&bait);
+    void *block = call();
+    bait_lift(&bait);
+    require(block != NULL, "%s gave nothing", what);
+    require((bait_state(&bait) != before) == is_fast, "%s took the %s path", what,
+            is_fast ? "slow" : "fast");
+}
+
+static void *small(void)
+{
+    return mh_malloc(BAIT_SMALL);
+}
+
+static void *medium(void)
+{
+    return mh_malloc(BAIT_MEDIUM);
+}
+
+static void *zeroed(void)
+{
+    return mh_calloc(BAIT_SMALL / 8, 8);
+}
+
+static void *resized(void)
+{
+    return mh_realloc(NULL, BAIT_SMALL);
+}
+
+static void *freed;
+
+static void *free_block(void)
+{
+    mh_free(freed);
+    return freed;
+}
+
+static void require_all_fast(bool are_fast)
+{
+    require_fast(small, are_fast, "malloc");
+    require_fast(medium, are_fast, "malloc of a medium block");
+    require_fast(zeroed, are_fast, "calloc");
+    require_fast(resized, are_fast, "realloc of NULL");
+    freed = get(200);
+    require_fast(free_block, are_fast, "free");
+    freed = get(5000);
+    require_fast(free_block, are_fast, "free of a medium block");
+}
+
+Test(malloc, without_a_mode_the_fast_paths_are_taken)
+{
+    begin();
+    require_all_fast(true);
+}
+
+Test(malloc, under_a_mode_no_fast_path_is_taken)
+{
+    begin();
+    mole_malloc_switch(false);
+    for (size_t i = 0; i < 100; i++)
+        require_all_fast(false);
+    mole_malloc_switch(true);
+    require_all_fast(true);
+}
+
+static const char *use_malloc(struct worker *worker)
+{
+    void *blocks[50];
+    for (size_t i = 0; i < LENGTH(blocks); i++) {
+        blocks[i] = i % 2 ? mh_malloc(i * 900) : mh_calloc(i, 900);
+        answer_unless(blocks[i], "no block");
+        answer_unless(i % 2 || is_all(blocks[i], i * 900, 0), "calloc gave dirt");
+        stamp(blocks[i], i * 900, i);
+        blocks[i] = mh_realloc(blocks[i], i * 1800 + 1);
+        answer_unless(blocks[i] && stamp_is_intact(blocks[i], i * 900, i), "realloc");
+        answer_unless(mh_malloc_usable_size(blocks[i]) > i * 1800, "usable size");
+    }
+    for (size_t i = 0; i < LENGTH(blocks); i++) {
+        answer_unless(stamp_is_intact(blocks[i], i * 900, i), "a block changed");
+        if (worker)
+            mh_free(blocks[i]);
+        else
+            answer_unless(!mh_realloc(blocks[i], 0), "realloc to 0 gave a block");
+    }
+    return NULL;
+}
+
+/* Slow paths, new memory and new threads do not end it. */
+Test(malloc, a_mode_lasts_until_it_is_taken_back)
+{
+    void *more[64];
+    begin();
+    mole_malloc_switch(false);
+    size_t before = mole_process_malloc_bytes();
+    uint64_t committed = mole_region_committed();
+    for (size_t i = 0; i < LENGTH(more); i++)
+        more[i] = get(MIB);
+    require(mole_region_committed() > committed, "the region has not grown");
+    run_workers(4, use_malloc, NULL);
+    const char *wrong = use_malloc(NULL);
+    require(!wrong, "%s", wrong);
+    require_all_fast(false);
+    for (size_t i = 0; i < LENGTH(more); i++)
+        mh_free(more[i]);
+    require(mole_process_malloc_bytes() >= before, "more was freed than there was");
+    mole_malloc_switch(true);
+    freed = get(200);
+    require_fast(free_block, true, "free afterwards");
+}
+
+Test(malloc, under_a_mode_all_calls_work_and_nothing_is_left)
+{
+    begin();
+    size_t before = mole_process_malloc_bytes();
+    mole_malloc_switch(false);
+    run_workers(4, use_malloc, NULL);
+    const char *wrong = use_malloc(NULL);
+    require(!wrong, "%s", wrong);
+    require(mole_process_malloc_bytes() == before, "%zu bytes are left",
+            mole_process_malloc_bytes() - before);
+    mole_malloc_switch(true);
+    require(mole_process_malloc_bytes() == before, "%zu bytes are left then",
+            mole_process_malloc_bytes() - before);
+}
+
+/* The newest memory is the slabs of the bait: past an old limit, free would be slow. */
+Test(malloc, memory_that_came_under_a_mode_is_known_to_the_fast_paths)
+{
+    begin();
+    mole_malloc_switch(false);
+    for (size_t i = 0; i < 64; i++)
+        get(MIB);
+    require(bait_init(&bait), "no memory for the bait");
+    mole_malloc_switch(true);
+    bait_lay(&bait);
+    freed = mh_malloc(BAIT_SMALL);
+    bait_lift(&bait);
+    require(span_of(freed) == bait.small, "malloc took the slow path");
+    require_fast(free_block, true, "free");
+}
+
+static void resize_it(void *pointer)
+{
+    mh_realloc(pointer, 100);
+}
+
+static void ask_it(void *pointer)
+{
+    mh_malloc_usable_size(pointer);
+}
+
+Test(malloc, under_a_mode_misuse_dies_and_names_the_pointer)
+{
+    begin();
+    mole_malloc_switch(false);
+    for (EACH_SIZE(bytes)) {
+        char *block = get(bytes);
+        require_death(free_it, block + 1, "interior free");
+        mh_free(block);
+        require_death(free_it, block, "double free");
+        require_death(resize_it, block, "realloc of a freed block");
+        require_death(ask_it, block, "malloc_usable_size of a freed block");
+    }
+}
+
+static const char *allocate_there(struct worker *worker)
+{
+    void **block = worker->shared;
+    *block = mh_malloc(64);
+    return *block ? NULL : "no block";
+}
+
+Test(malloc, under_a_mode_a_second_free_of_another_threads_block_dies)
+{
+    void *block;
+    begin();
+    mole_malloc_switch(false);
+    run_workers(1, allocate_there, &block);
+    mh_free(block);
+    require_death(free_it, block, "double free of another thread's block");
+}
+
+Test(malloc, under_a_mode_foreign_addresses_are_tolerated)
+{
+    alignas(16) static char statics[64];
+    begin();
+    mole_malloc_switch(false);
+    uint64_t before = mole_block_foreign();
+    errno = ERRNO_SENTINEL;
+    mh_free(statics);
+    require(errno == ERRNO_SENTINEL, "free set errno to %d", errno);
+    require(mh_malloc_usable_size(statics) == 0, "it has a usable size");
+    require(!mh_realloc(statics, 10) && errno == ENOMEM, "it was resized");
+    require(mole_block_foreign() == before + 3, "not all were counted");
+}
