@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Producers and consumers: memory that one thread allocates and others free must come back to
- * where allocations are, however the roles are spread. Resident memory stays below 1.5 times what
- * is live plus 16 MiB.
+ * where allocations are, however the roles are spread. In each phase, resident memory stays below
+ * 1.5 times what is live in that phase, at its peak, plus 16 MiB. How much is live does not depend
+ * on who runs faster: nobody takes from a ring before it was full once.
  */
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -19,6 +20,7 @@ enum { REST_BYTES = 24 * MIB };
 /* A ring of blocks for one producer and one consumer. */
 struct ring {
     _Atomic(size_t *) block[RING];
+    atomic_bool was_full; /* or its producer is done */
     atomic_bool is_over;
 };
 
@@ -67,6 +69,12 @@ struct role {
     uint64_t random;
 };
 
+static void await_full(struct ring *ring)
+{
+    while (!atomic_load(&ring->was_full))
+        race_sleep_ms(1);
+}
+
 static void *produce(void *argument)
 {
     struct role *role = argument;
@@ -74,18 +82,22 @@ static void *produce(void *argument)
     for (size_t produced = 0; produced < role->bytes;) {
         size_t *block = allocate(some_bytes(&role->random));
         produced += block[0];
-        while (atomic_load_explicit(&role->to->block[place], memory_order_acquire))
+        while (atomic_load_explicit(&role->to->block[place], memory_order_acquire)) {
+            atomic_store(&role->to->was_full, true);
             race_sleep_ms(1);
+        }
         atomic_store_explicit(&role->to->block[place], block, memory_order_release);
         place = (place + 1) % RING;
     }
     atomic_store(&role->to->is_over, true);
+    atomic_store(&role->to->was_full, true);
     return NULL;
 }
 
 static void *consume(void *argument)
 {
     struct role *role = argument;
+    await_full(role->from);
     for (size_t place = 0;; place = (place + 1) % RING) {
         _Atomic(size_t *) *from = &role->from->block[place];
         while (!atomic_load_explicit(from, memory_order_acquire)) {
@@ -101,11 +113,12 @@ static void *consume(void *argument)
 }
 
 /*
- * Let the kernel forget the peak of resident memory; without that the last value counts. What was
- * live in an earlier phase still counts: its memory is warm for a moment.
+ * Forget the peak of what was live, and let the kernel forget that of resident memory; without
+ * that the last value counts.
  */
 static void begin_phase(void)
 {
+    atomic_store(&live_peak, atomic_load(&live));
     FILE *file = fopen("/proc/self/clear_refs", "we");
     has_peak = file && fputs("5", file) >= 0;
     if (file)
@@ -145,6 +158,12 @@ static struct role role_of(size_t number, size_t bytes)
                          .random = race_mix(race_seed + number)};
 }
 
+static void begin_ring(struct ring *ring)
+{
+    atomic_store(&ring->is_over, false);
+    atomic_store(&ring->was_full, false);
+}
+
 /* The consumer may or may not allocate; the producer goes on all the time. */
 static void stream(const char *phase, bool consumer_allocates)
 {
@@ -152,7 +171,7 @@ static void stream(const char *phase, bool consumer_allocates)
     struct role producer = role_of(0, race_size(400, 40, 2) * (size_t)MIB);
     struct role consumer = producer;
     consumer.also_allocates = consumer_allocates;
-    atomic_store(&rings[0].is_over, false);
+    begin_ring(&rings[0]);
     pthread_t threads[] = {race_thread(produce, &producer),
                            race_thread(consume, &consumer)};
     race_join(threads[0]);
@@ -160,18 +179,29 @@ static void stream(const char *phase, bool consumer_allocates)
     measure(phase);
 }
 
+/* Fill the ring from its place `out` on as far as it is empty; bytes. */
+static size_t fill(struct role *role, size_t *out, size_t most)
+{
+    size_t produced = 0;
+    for (; !atomic_load(&role->to->block[*out]) && produced < most;
+         *out = (*out + 1) % RING) {
+        size_t *block = allocate(some_bytes(&role->random));
+        produced += block[0];
+        atomic_store(&role->to->block[*out], block);
+    }
+    return produced;
+}
+
 /* Rings in both directions: each thread frees what the other one allocates. */
 static void *exchange_blocks(void *argument)
 {
     struct role *role = argument;
     size_t out = 0, in = 0;
-    for (size_t produced = 0; produced < role->bytes;) {
-        if (!atomic_load(&role->to->block[out])) {
-            size_t *block = allocate(some_bytes(&role->random));
-            produced += block[0];
-            atomic_store(&role->to->block[out], block);
-            out = (out + 1) % RING;
-        }
+    size_t produced = fill(role, &out, role->bytes);
+    atomic_store(&role->to->was_full, true);
+    await_full(role->from);
+    while (produced < role->bytes) {
+        produced += fill(role, &out, 1);
         size_t *block = atomic_exchange(&role->from->block[in], NULL);
         if (block) {
             release(block);
@@ -193,8 +223,8 @@ static void both_ways(void)
     struct role one = role_of(0, bytes), other = role_of(1, bytes);
     one.from = &rings[1];
     other.from = &rings[0];
-    atomic_store(&rings[0].is_over, false);
-    atomic_store(&rings[1].is_over, false);
+    begin_ring(&rings[0]);
+    begin_ring(&rings[1]);
     pthread_t threads[] = {race_thread(exchange_blocks, &one),
                            race_thread(exchange_blocks, &other)};
     race_join(threads[0]);
@@ -269,6 +299,7 @@ static void owner_stops(void)
     measure("an owner allocates");
     for (int round = 0; round < 3; round++) {
         race_join(race_thread(free_kept, NULL));
+        begin_phase();
         next.random++;
         race_join(race_thread(allocate_kept, &next));
         measure("others freed all of it and allocate");
@@ -282,7 +313,7 @@ static void owner_stops(void)
 /* What nobody uses goes back to the system, after a while. */
 static void await_release(const char *what)
 {
-    for (int wait = 0; wait < 30 && race_resident() > base_resident + REST_BYTES; wait++)
+    for (int wait = 0; wait < 100 && race_resident() > base_resident + REST_BYTES; wait++)
         race_sleep_ms(100);
     size_t resident = race_resident();
     resident -= resident < base_resident ? resident : base_resident;
@@ -299,6 +330,8 @@ static void run(const char *what)
     stream("a consumer that allocates too", true);
     both_ways();
     owner_stops();
+    await_release(what);
+    stream("a consumer that never allocates, after much was live", false);
     race_case(atomic_load(&live) == 0, "%s: %zu bytes were lost on the way", what,
               atomic_load(&live));
     await_release(what);
