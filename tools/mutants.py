@@ -45,6 +45,7 @@ TESTS = {
     "pool_step": Test("plain", "tests/race/pool_step.c"),
     "stack_step": Test("plain", "tests/race/stack_step.c"),
     "steal_step": Test("plain", "tests/race/steal_step.c"),
+    "first_call": Test("plain", "tests/race/first_call.c", attempts=3),
     "fork_batch": Test("plain", "tests/race/fork_batch.c"),
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
     "mode_step": Test("plain", "tests/race/mode_step.c"),
@@ -280,6 +281,13 @@ MUTANTS = [
         ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
          "    (void)0;\n"),
     ], ["fork_batch"]),
+    Mutant("start_seen_early", "a start is seen before it is known whose it is", [
+        # The pause only makes it likelier that somebody comes between the two.
+        ("src/tcache/process.c", "        if (!cas_acq(&state_a, &state, process))\n"
+         "            continue;\n", "        if (!cas_acq(&state_a, &state, process + 1))\n"
+         "            continue;\n        mole_thread_sleep_ms(1);\n"
+         "        store_rlx(&state_a, process);\n"),
+    ], ["first_call"]),
     Mutant("own_batches_after_fork", "a fork's child hands over what the tables gave back "
            "already", [
         ("src/tcache/process.c", "            memset(cache->batch, 0, sizeof cache->batch);\n",

@@ -111,42 +111,44 @@ static bool start(void)
 
 bool mole_process_start(void)
 {
-    enum { NOT_YET, STARTING, UP };
+    enum { NOT_YET = 0, UP = -1 };
     /*
-     * starter_a, starter_pid_a: the thread that starts molehill, and its process.
+     * starter_a: the thread that starts molehill.
      *   writers  that thread
-     *   readers  threads that find STARTING
-     *   orders   relaxed: only the thread itself can find its own value, only a child another's
-     *   keeps    starter_a is 0 before and after
+     *   readers  threads that find it being started
+     *   orders   relaxed: only the thread itself can find its own value
+     *   keeps    0 before and after
      */
     static _Atomic(uintptr_t) starter_a;
-    static _Atomic(pid_t) starter_pid_a;
     /*
-     * state_a: how far molehill is.
-     *   writers  the thread that moves it on from NOT_YET
+     * state_a: how far molehill is: not yet up, being started by a thread of the process with
+     * this id, up. One word, so that nobody sees a start without knowing whose.
+     *   writers  the thread that moves it on from NOT_YET or from a process that is not here
      *   readers  every slow path
      *   orders   UP is stored release and loaded acquire: HB-START-1
      *   keeps    UP for good; a failed start may be tried again
      */
-    static _Atomic(int) state_a = NOT_YET;
-    int state = load_acq(&state_a); /* HB-START-1 */
+    static _Atomic(pid_t) state_a;
+    pid_t state = load_acq(&state_a); /* HB-START-1 */
     if (likely(state == UP))
         return true;
-    if (state == NOT_YET && cas_acq(&state_a, &state, STARTING)) {
+    pid_t process = getpid();
+    for (; state != UP; state = load_acq(&state_a)) { /* HB-START-1 */
+        /* The system may call back into malloc while it starts us: that call gets NULL. */
+        if (load_rlx(&starter_a) == mole_thread_self())
+            return false;
+        if (state == process) {
+            mole_thread_yield();
+            continue;
+        }
+        /* Another process's: forked while another thread was at it, which is not here. */
+        if (!cas_acq(&state_a, &state, process))
+            continue;
         store_rlx(&starter_a, mole_thread_self());
-        store_rlx(&starter_pid_a, getpid());
         bool is_up = start();
         store_rlx(&starter_a, 0);
         store_rel(&state_a, is_up ? UP : NOT_YET); /* HB-START-1 */
         return is_up;
     }
-    /* The system may call back into malloc while it starts us: that call gets NULL. */
-    while (state == STARTING && load_rlx(&starter_a) != mole_thread_self()) {
-        /* Forked while another thread was at it: that thread is not here. */
-        if (load_rlx(&starter_pid_a) != getpid() && cas_acq(&state_a, &state, NOT_YET))
-            return mole_process_start();
-        mole_thread_yield();
-        state = load_acq(&state_a); /* HB-START-1 */
-    }
-    return state == UP;
+    return true;
 }

@@ -67,6 +67,7 @@ static const char *ask_for_process_heap(struct worker *worker)
     return NULL;
 }
 
+/* Here a constructor called first, see below; tests/race/first_call.c is without. */
 Test(process_heap, case_008_eight_first_callers_get_one_handle)
 {
     struct first_callers shared = {.answers = {NULL}};
