@@ -2,23 +2,30 @@
 # SPDX-License-Identifier: MIT
 """Add up the cases of test runs from meson's JSON logs.
 
-usage: tally.py [--spec | --failures] LOG.json...
+usage: tally.py [--brief | --spec | --failures] LOG.json...
        tally.py --self-test
 
 A test tells how many cases it ran by Criterion's synthesis line or by a line
-`N passed, M failed, K skipped`; one that tells nothing is one case. With --spec, count the
+`N passed, M failed, K skipped`; one that tells nothing is one case. Why cases were
+skipped is printed first, a line a reason; --brief leaves that out. With --spec, count the
 numbered cases of the specification (Criterion tests named case_NNN_...) instead; with
 --failures, print the output of the tests that failed.
 The last line of output is `N passed, M failed, K skipped`; exit status 1 when any failed.
 """
 import json
+import os
 import re
 import sys
+import tempfile
 
 PLAIN = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped\s*$", re.M)
 SYNTHESIS = re.compile(
     r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
-SKIPPED = re.compile(r"^\[SKIP\]", re.M)
+# What Criterion says; race programs (`NAME: SKIPPED: why`) and scripts (without the name).
+SKIPPED = re.compile(r"^\[SKIP\] (\S+?): (.*?)\s*$", re.M)
+SKIPPED_PLAIN = re.compile(r"^(?:\w+: )?SKIPPED: (.*?)\s*$", re.M)
+DISABLED = "left out by the lane's pattern, or disabled"
+UNEXPLAINED = "NO REASON GIVEN"
 CASE = re.compile(r"^\[(PASS|FAIL|SKIP)\] \S+?::case_(\d+)\w*", re.M)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -36,19 +43,55 @@ def count(test):
         told = True
         passed += int(match.group(2))
         failed += int(match.group(3))   # those that crashed included
-    if told:
-        skipped += len(SKIPPED.findall(output))
-    else:
+    if not told:
         plain = PLAIN.findall(output)
         if plain:
             told = True
             passed, failed, skipped = (int(number) for number in plain[-1])
+    # Each reason is a case, also where the program forgot to count it.
+    skipped = max(skipped, len(given_reasons(test)))
     if result in ("OK", "EXPECTEDFAIL"):
-        return (passed, failed, skipped) if told else (1, 0, 0)
+        return (passed, failed, skipped) if told else (1, 0, skipped)
     if result == "SKIP":
         return (passed, failed, max(skipped, 1))
     # Whatever the program says of itself, a bad end is at least one failure.
     return passed, max(failed, 1), skipped
+
+
+def given_reasons(test):
+    """(reason, who) of each skipped case that says why."""
+    output, name = output_of(test), test.get("name", "?").split(" / ")[-1]
+    found = [(DISABLED if why.endswith(" is disabled") else why, who)
+             for who, why in SKIPPED.findall(output)]
+    return found + [(why, name) for why in SKIPPED_PLAIN.findall(output)]
+
+
+def reasons(test):
+    """(reason, who) of each skipped case: as many as count() says."""
+    found = given_reasons(test)
+    missing = count(test)[2] - len(found)
+    why = UNEXPLAINED
+    if test.get("result") == "SKIP":
+        why += f" (exit status {test.get('returncode', '?')})"
+    return found + [(why, test.get("name", "?").split(" / ")[-1])] * missing
+
+
+def skip_lines(paths):
+    """`skipped  5 x REASON (LANE: TESTS; LANE: TESTS)`, the most frequent first."""
+    groups = {}
+    for path in paths:
+        lane = os.path.splitext(os.path.basename(path))[0]
+        for test in read([path]):
+            for why, who in reasons(test):
+                groups.setdefault(why, []).append((lane, who))
+    lines = []
+    for why, places in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
+        lanes = {}
+        for lane, who in places:
+            lanes.setdefault(lane, {})[who] = None
+        where = "; ".join(f"{lane}: {', '.join(names)}" for lane, names in lanes.items())
+        lines.append(f"skipped {len(places):2} x {why} ({where})")
+    return lines
 
 
 def read(paths):
@@ -92,7 +135,8 @@ def show_failures(paths):
     for test in read(paths):
         if count(test)[1] == 0:
             continue
-        print(f"--- {test['name']}: {test.get('result')}, exit status {test.get('returncode')}")
+        status = test.get("returncode")
+        print(f"--- {test['name']}: {test.get('result')}, exit status {status}")
         # What passed is of no interest; of a long output the end is.
         lines = [line for line in output_of(test).splitlines()
                  if line.strip() and not re.match(r"\[(PASS|RUN |SKIP)\]", line)]
@@ -116,25 +160,68 @@ def self_test():
           "7 passed, 0 failed, 2 skipped\n")
     check((7, 1, 0), result="ERROR", stdout="7 passed, 0 failed, 0 skipped\n")
     check((3, 0, 1), result="SKIP", stdout="3 passed, 0 failed, 1 skipped\n")
-    found = CASE.findall("[PASS] heap_free::case_020_second_free: (0.00s)\n[FAIL] a::b: x\n")
+    check((3, 0, 2), result="OK", stdout="a: SKIPPED: x\na: SKIPPED: x\n"
+          "3 passed, 0 failed, 1 skipped\n")
+    found = CASE.findall("[PASS] heap_free::case_020_second: (0.00s)\n[FAIL] a::b: x\n")
     if found != [("PASS", "020")]:
         sys.exit(f"tally.py: self-test: {found}")
-    print("10 passed, 0 failed, 0 skipped")
+    return 11 + self_test_reasons(synthesis)
+
+
+def self_test_reasons(synthesis):
+    lanes = {
+        "gcc": [
+            {"name": "m:race / fork", "result": "OK", "stdout": "fork: MOLE_SEED=1\n"
+             "fork: SKIPPED: no ptrace: denied\n3 passed, 0 failed, 1 skipped\n"},
+            {"name": "m:programs / run_git", "result": "OK",
+             "stdout": "SKIPPED: git is not installed\n0 passed, 0 failed, 1 skipped\n"},
+            {"name": "m:house / silent", "result": "SKIP", "returncode": 77},
+            {"name": "m:race / shy", "result": "OK",
+             "stdout": "1 passed, 0 failed, 2 skipped\n"},
+        ],
+        "tsan": [
+            {"name": "m:race / fork", "result": "OK", "stdout":
+             "fork: SKIPPED: no ptrace: denied\n3 passed, 0 failed, 1 skipped\n"},
+            {"name": "m:unit / unit", "result": "OK", "stdout": "",
+             "stderr": "[SKIP] a::b: \x1b[1mno ptrace: denied\n"
+             "[SKIP] a::c: Test is disabled\n[SKIP] d::e: Suite is disabled\n"
+             "[PASS] a::d: SKIPPED: no\n" + synthesis},
+        ],
+    }
+    expected = [
+        "skipped  3 x no ptrace: denied (gcc: fork; tsan: fork, a::b)",
+        f"skipped  2 x {UNEXPLAINED} (gcc: shy)",
+        f"skipped  2 x {DISABLED} (tsan: a::c, d::e)",
+        f"skipped  1 x {UNEXPLAINED} (exit status 77) (gcc: silent)",
+        "skipped  1 x git is not installed (gcc: run_git)",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for lane, tests in lanes.items():
+            paths.append(os.path.join(folder, lane + ".json"))
+            with open(paths[-1], "w", encoding="utf-8") as file:
+                file.writelines(json.dumps(test) + "\n" for test in tests)
+        got, sums = skip_lines(paths), total(paths)
+    if got != expected or sums[2] != 9:
+        sys.exit("tally.py: self-test: " + "\n".join(["reasons:", *got, str(sums)]))
+    return len(expected)
 
 
 def main():
     args = sys.argv[1:]
     if args == ["--self-test"]:
-        self_test()
+        print(f"{self_test()} passed, 0 failed, 0 skipped")
         return
-    if args[:1] == ["--failures"]:
-        show_failures(args[1:])
-        return
-    wants_spec = args[:1] == ["--spec"]
-    paths = args[1:] if wants_spec else args
-    if not paths:
+    mode = args.pop(0) if args[:1] in (["--brief"], ["--spec"], ["--failures"]) else ""
+    if not args:
         sys.exit(__doc__)
-    passed, failed, skipped = spec(paths) if wants_spec else total(paths)
+    if mode == "--failures":
+        show_failures(args)
+        return
+    if not mode:
+        for line in skip_lines(args):
+            print(line)
+    passed, failed, skipped = spec(args) if mode == "--spec" else total(args)
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
     sys.exit(1 if failed else 0)
 
