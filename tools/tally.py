@@ -21,7 +21,7 @@ import tempfile
 PLAIN = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped\s*$", re.M)
 SYNTHESIS = re.compile(
     r"Synthesis: Tested: (\d+) \| Passing: (\d+) \| Failing: (\d+) \| Crashing: (\d+)")
-# What Criterion says; race programs (`NAME: SKIPPED: why`) and scripts (without the name).
+# Said by Criterion; by race programs (`NAME: SKIPPED: why`), and scripts (without NAME).
 SKIPPED = re.compile(r"^\[SKIP\] (\S+?): (.*?)\s*$", re.M)
 SKIPPED_PLAIN = re.compile(r"^(?:\w+: )?SKIPPED: (.*?)\s*$", re.M)
 DISABLED = "left out by the lane's pattern, or disabled"
