@@ -9,46 +9,20 @@ A table is a run of comment lines after a heading 'label  release side  acquire 
 An operation is a line of code whose trailing comment names the label, or an atomic access right
 below an indented comment that does.
 """
-import argparse
-import os
 import re
-import sys
-import tempfile
+
+import sources
 
 LABEL = re.compile(r"\bHB-[A-Z0-9]+(?:-[A-Z0-9]+)*\b")
 HEADING = re.compile(r"^\s*/?\*+\s*label\s+release side\s+acquire side")
 OPERATION = re.compile(r"\b(?:load|store|swap|cas|add|sub|or|and|xor|fence|atomic)_\w+\s*\(")
 
 
-def sources(root):
-    for folder, _, names in os.walk(os.path.join(root, "src")):
-        for name in sorted(names):
-            if name.endswith((".c", ".h")):
-                yield os.path.relpath(os.path.join(folder, name), root)
-
-
-def split_line(line, inside):
-    """Code and comment of one line; whether a comment is still open after it."""
-    code, comment = "", ""
-    while line:
-        if inside:
-            end = line.find("*/")
-            if end < 0:
-                return code, comment + line, True
-            comment, line, inside = comment + line[:end], line[end + 2:], False
-        else:
-            start = line.find("/*")
-            if start < 0:
-                return code + line, comment, False
-            code, line, inside = code + line[:start], line[start + 2:], True
-    return code, comment, inside
-
-
 def scan(path, text, tables, operations):
     inside = in_table = False
     waiting = set()   # labels named by a comment; the next line of code decides
     for number, line in enumerate(text.splitlines(), 1):
-        code, comment, inside = split_line(line, inside)
+        code, comment, inside = sources.split_line(line, inside)
         labels = LABEL.findall(comment)
         where = f"{path}:{number}"
         if HEADING.match(line):
@@ -73,11 +47,10 @@ def scan(path, text, tables, operations):
 
 def check(root):
     tables, operations, mentioned = {}, {}, {}
-    files = 0
-    for path in sources(root):
-        files += 1
-        with open(os.path.join(root, path), encoding="utf-8") as file:
-            text = file.read()
+    count = 0
+    for path in sources.files(root, "src"):
+        count += 1
+        text = sources.read(root, path)
         scan(path, text, tables, operations)
         for number, line in enumerate(text.splitlines(), 1):
             for label in LABEL.findall(line):
@@ -89,12 +62,11 @@ def check(root):
             problems.append(f"{where}: {label} is in no table")
         for extra in rows[1:]:
             problems.append(f"{extra}: {label} is already in the table at {rows[0]}")
-        count = len(operations.get(label, ()))
-        if count < 2:
-            places = ", ".join(sorted(operations.get(label, ()))) or "none"
-            problems.append(f"{(rows or [where])[0]}: {label} is at {count} operations, "
-                            f"two are the least ({places})")
-    return files, len(mentioned), problems
+        places = sorted(operations.get(label, ()))
+        if len(places) < 2:
+            problems.append(f"{(rows or [where])[0]}: {label} is at {len(places)} operations, "
+                            f"two are the least ({', '.join(places) or 'none'})")
+    return f"{count} files, {len(mentioned)} labels", problems
 
 
 SAMPLE = """/*
@@ -120,31 +92,8 @@ def self_test():
          "HB-TWO-1 is in no table"),
         (SAMPLE.replace("return swap_acq(&x->head_a, NULL)", "return 0"), "is at 1 operations"),
     ]
-    for text, expected in cases:
-        with tempfile.TemporaryDirectory() as root:
-            os.makedirs(os.path.join(root, "src/arena"))
-            with open(os.path.join(root, "src/arena/a.h"), "w", encoding="utf-8") as file:
-                file.write(text)
-            _, _, found = check(root)
-            if expected is None and found:
-                sys.exit(f"labels.py: self-test: refused {text!r}: {found}")
-            if expected is not None and not any(expected in line for line in found):
-                sys.exit(f"labels.py: self-test: {expected!r} not found in {text!r}: {found}")
-    return len(cases)
+    return sources.plant(check, [({"src/arena/a.h": text}, expected)
+                                 for text, expected in cases])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", default=os.path.join(os.path.dirname(__file__), ".."))
-    parser.add_argument("--self-test", action="store_true", help="find planted violations first")
-    args = parser.parse_args()
-    planted = self_test() if args.self_test else 0
-    files, labels, problems = check(os.path.abspath(args.root))
-    for line in problems:
-        print(line)
-    print(f"labels: {labels} labels in {files} files, {planted} planted cases, "
-          f"{len(problems)} problems")
-    sys.exit(1 if problems else 0)
-
-
-main()
+sources.main("labels", __doc__, check, self_test)

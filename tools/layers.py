@@ -6,11 +6,10 @@ usage: layers.py [--root DIR] [--self-test]
 
 Each line of output is file:line: what is wrong. Exit status 1 when there was any.
 """
-import argparse
 import os
 import re
-import sys
-import tempfile
+
+import sources
 
 # layer: the layers whose headers it may include. A layer always sees itself.
 LAYERS = {
@@ -46,23 +45,13 @@ SYSTEM = [
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 
 
-def includes_of(path):
+def includes_of(root, path):
     """(line number, '<' or '"', name) for each #include outside of comments."""
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    # Blank comments out, keeping line numbers.
-    text = re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.S)
+    text = sources.without_comments(sources.read(root, path))
     for number, line in enumerate(text.splitlines(), 1):
         match = INCLUDE.match(line.split("//")[0])
         if match:
             yield number, match.group(1), match.group(2)
-
-
-def sources(root, top):
-    for folder, _, names in os.walk(os.path.join(root, top)):
-        for name in sorted(names):
-            if name.endswith((".c", ".h")):
-                yield os.path.relpath(os.path.join(folder, name), root)
 
 
 def check_internal(root, path, problem):
@@ -70,7 +59,7 @@ def check_internal(root, path, problem):
     if layer not in LAYERS:
         problem(path, 1, f"'{layer}' is no layer (see LAYERS in tools/layers.py)")
         return
-    for number, bracket, name in includes_of(os.path.join(root, path)):
+    for number, bracket, name in includes_of(root, path):
         if name.endswith(".c"):
             problem(path, number, f"includes a source file: {name}")
         elif bracket == '"':
@@ -91,7 +80,7 @@ def check_internal(root, path, problem):
 
 
 def check_public(root, path, problem):
-    for number, bracket, name in includes_of(os.path.join(root, path)):
+    for number, bracket, name in includes_of(root, path):
         if bracket == '"':
             folder = os.path.dirname(os.path.join(root, path))
             if not os.path.exists(os.path.join(folder, name)):
@@ -109,17 +98,17 @@ def check(root):
     def problem(path, number, text):
         problems.append(f"{path}:{number}: {text}")
 
-    files = 0
-    for path in sources(root, "src"):
-        files += 1
+    count = 0
+    for path in sources.files(root, "src"):
+        count += 1
         if path.count("/") < 2:
             problem(path, 1, "a source file of no layer")
         else:
             check_internal(root, path, problem)
-    for path in sources(root, "include"):
-        files += 1
+    for path in sources.files(root, "include"):
+        count += 1
         check_public(root, path, problem)
-    return files, problems
+    return f"{count} files", problems
 
 
 def self_test():
@@ -141,34 +130,12 @@ def self_test():
         ("src/mole/x.c", "", "is no layer"),
         ("include/molehill/x.h", '#include "base/b.h"\n', "is not a public header"),
     ]
-    for path, text, expected in cases:
-        with tempfile.TemporaryDirectory() as root:
-            for name in ("src/base/b.h", "src/os/o.h", "src/arena/a.h", "src/tcache/t.h",
-                         "include/molehill/m.h", path):
-                os.makedirs(os.path.dirname(os.path.join(root, name)), exist_ok=True)
-                with open(os.path.join(root, name), "w", encoding="utf-8") as file:
-                    file.write(text if name == path else "")
-            _, found = check(root)
-            if expected is None and found:
-                sys.exit(f"layers.py: self-test: {text!r} in {path} was refused: {found}")
-            if expected is not None and not any(expected in line for line in found):
-                sys.exit(f"layers.py: self-test: {text!r} in {path} was not found: {found}")
-    return len(cases)
+    others = ("src/base/b.h", "src/os/o.h", "src/arena/a.h", "src/tcache/t.h",
+              "include/molehill/m.h")
+    return sources.plant(check, [
+        ({**dict.fromkeys(others, ""), path: text}, expected)
+        for path, text, expected in cases
+    ])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", default=os.path.join(os.path.dirname(__file__), ".."))
-    parser.add_argument("--self-test", action="store_true", help="find planted violations first")
-    args = parser.parse_args()
-    planted = self_test() if args.self_test else 0
-    files, problems = check(os.path.abspath(args.root))
-    for line in problems:
-        print(line)
-    print(f"layers: {files} files, {planted} planted cases, {len(problems)} problems")
-    if files == 0:
-        sys.exit("layers.py: no sources found")
-    sys.exit(1 if problems else 0)
-
-
-main()
+sources.main("layers", __doc__, check, self_test)
