@@ -74,6 +74,12 @@ static void dbsize(const struct call *call)
     kv_reply_number(call->reply, (int64_t)kv_table_count(call->table));
 }
 
+/* What shows that a client's heap went with it. */
+static void heaps(const struct call *call)
+{
+    kv_reply_number(call->reply, (int64_t)kv_heap_count());
+}
+
 static void flushall(const struct call *call)
 {
     kv_table_clear(call->table);
@@ -100,6 +106,7 @@ static const struct command {
     {"PING", 1, 2, ping},
     {"DBSIZE", 1, 1, dbsize},
     {"FLUSHALL", 1, 1, flushall},
+    {"HEAPS", 1, 1, heaps},
     {"SHUTDOWN", 1, 2, shut_down}, /* clients send NOSAVE, which is all we can do */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -24,12 +25,22 @@ _Static_assert(sizeof(struct link) % 16 == 0 || sizeof(void *) < 8,
 
 const char kv_heap_kind[] = "malloc";
 
+/*
+ * count_a: heaps that are there.
+ *   writers  any thread that creates or destroys one
+ *   readers  any
+ *   orders   relaxed: a figure
+ *   keeps    the number of `struct kv_heap`s
+ */
+static _Atomic(size_t) count_a;
+
 static struct kv_heap *create(bool is_private)
 {
     struct kv_heap *heap = malloc(sizeof(*heap));
     if (heap) {
         heap->is_private = is_private;
         heap->blocks.next = heap->blocks.previous = &heap->blocks;
+        atomic_fetch_add_explicit(&count_a, 1, memory_order_relaxed);
     }
     return heap;
 }
@@ -53,6 +64,7 @@ void kv_heap_destroy(struct kv_heap *heap)
         block = next;
     }
     free(heap);
+    atomic_fetch_sub_explicit(&count_a, 1, memory_order_relaxed);
 }
 
 void *kv_heap_alloc(struct kv_heap *heap, size_t bytes)
@@ -80,4 +92,9 @@ void kv_heap_free(struct kv_heap *heap, void *block)
     header->previous->next = header->next;
     header->next->previous = header->previous;
     free(header);
+}
+
+size_t kv_heap_count(void)
+{
+    return atomic_load_explicit(&count_a, memory_order_relaxed);
 }

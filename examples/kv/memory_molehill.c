@@ -2,6 +2,7 @@
 #include "memory.h"
 
 #include <molehill/heapapi.h>
+#include <molehill/molehill.h>
 
 /* `struct kv_heap *` is a heap's handle here: nothing needs to be stored beside it. */
 
@@ -31,4 +32,10 @@ void *kv_heap_alloc(struct kv_heap *heap, size_t bytes)
 void kv_heap_free(struct kv_heap *heap, void *block)
 {
     HeapFree(heap, 0, block);
+}
+
+size_t kv_heap_count(void)
+{
+    struct mh_stats stats = {.size = sizeof(stats)};
+    return mh_stats_get(&stats) == 0 ? stats.heaps : 0;
 }
