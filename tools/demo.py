@@ -91,6 +91,7 @@ MEASURES = (
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Children:
@@ -103,12 +104,18 @@ class Children:
         def prepare():
             LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             os.sched_setaffinity(0, cpus)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
 
-        # A session of its own: Ctrl-C reaches the demo only, which then ends its children.
-        child = subprocess.Popen(
-            command, preexec_fn=prepare, start_new_session=True, text=True, **options
-        )
-        self.running.append(child)
+        # Not to be interrupted between its start and the moment we know of it. A session of
+        # its own: Ctrl-C reaches the demo only, which then ends its children.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        try:
+            child = subprocess.Popen(
+                command, preexec_fn=prepare, start_new_session=True, text=True, **options
+            )
+            self.running.append(child)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         return child
 
     def end(self, child):
@@ -576,6 +583,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="about 20 seconds, rough figures")
     parser.add_argument("--rounds", type=int, help="runs of each server on each allocator")
+    parser.add_argument(
+        "--scale", type=float, help="this share of the requests (1, or 0.25 when quick)"
+    )
     parser.add_argument("--only", choices=("redis", "kv"), help="one of the two servers")
     parser.add_argument(
         "--build", type=pathlib.Path, default=ROOT / "build" / "gcc", help="the build directory"
@@ -589,8 +599,10 @@ def parse_arguments():
     arguments = parser.parse_args()
     if arguments.rounds is None:
         arguments.rounds = 2 if arguments.quick else 5
-    if arguments.rounds < 1:
-        parser.error("--rounds must be at least 1")
+    if arguments.scale is None:
+        arguments.scale = 0.25 if arguments.quick else 1
+    if arguments.rounds < 1 or not 0 < arguments.scale <= 100:
+        parser.error("--rounds must be at least 1, --scale above 0 and at most 100")
     return arguments
 
 
@@ -622,8 +634,7 @@ def demo(arguments, children, directory):
     find_program("redis-benchmark", "redis-tools")
     kinds = [kind for kind in (Redis, Kv) if arguments.only in (None, kind.title)]
     servers = [kind(machine) for kind in kinds]
-    factor = 0.25 if arguments.quick else 1
-    phases = [phase.scaled(factor) for phase in PHASES]
+    phases = [phase.scaled(arguments.scale) for phase in PHASES]
 
     results = measure_all(children, servers, phases, arguments.rounds)
     print_tables([table(server, results[server.title]) for server in servers], arguments.rounds)
@@ -638,7 +649,7 @@ def interrupted(number, _frame):
 
 def main():
     arguments = parse_arguments()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in STOPS:
         signal.signal(number, interrupted)
     children = Children()
     directory = tempfile.mkdtemp(prefix="molehill-demo-")
@@ -649,7 +660,7 @@ def main():
         print(f"demo: {error}", file=sys.stderr)
         return 1
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOPS:
             signal.signal(number, signal.SIG_IGN)
         children.end_all()
         shutil.rmtree(directory, ignore_errors=True)
