@@ -237,7 +237,7 @@ static void measure(const char *name, const char *target)
     unsigned long rss = peak_rss_kib();
     qsort(samples, count, sizeof samples[0], compare);
     printf("%s %s %u %s %llu %.3f %.3f %.3f ns/op %lu\n", name, target, lane_count,
-           bytes_shown, (unsigned long long)(lane_ops * lane_count), samples[0],
+           bytes_shown, (unsigned long long)lane_ops * lane_count, samples[0],
            samples[count / 2], samples[count - 1], rss);
 }
 

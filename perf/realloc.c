@@ -25,22 +25,23 @@ static void setup(void)
 static uint64_t run(unsigned lane, uint64_t ops)
 {
     void *vector[MAX_VECTORS];
+    const uint64_t count = vectors; /* nobody changes it, but only so can it be seen */
     uint64_t done = 0;
     (void)lane;
 
     while (done < ops) {
-        for (uint64_t i = 0; i < vectors; i++) {
+        for (uint64_t i = 0; i < count; i++) {
             vector[i] = PERF_ALLOC(min);
             perf_touch(vector[i]);
         }
         for (size_t old = min, bytes; old < max; old = bytes) {
             bytes = step == 0 ? 2 * old : old + step;
-            for (uint64_t i = 0; i < vectors; i++, done++) {
+            for (uint64_t i = 0; i < count; i++, done++) {
                 vector[i] = PERF_REALLOC(vector[i], bytes);
                 perf_touch_pages(vector[i], old, bytes);
             }
         }
-        for (uint64_t i = 0; i < vectors; i++)
+        for (uint64_t i = 0; i < count; i++)
             PERF_FREE(vector[i]);
     }
     return done;

@@ -26,15 +26,17 @@ Test(heap_summary, case_061_other_structure_sizes_are_refused)
     HANDLE heap = create_heap(0);
 
     for (size_t i = 0; i < LENGTH(sizes); i++) {
-        HEAP_SUMMARY summary, untouched;
+        HEAP_SUMMARY summary;
+        const char *bytes = (const char *)&summary;
+        char untouched[sizeof(summary)];
         memset(&summary, 0xCD, sizeof(summary));
         summary.cb = sizes[i];
-        untouched = summary;
+        memcpy(untouched, bytes, sizeof(summary));
         arm_errors();
         BOOL done = HeapSummary(heap, 0, &summary);
         expect_error("HeapSummary with a wrong cb", ERROR_INVALID_PARAMETER, EINVAL);
         require(done == FALSE, "HeapSummary accepted the size %u", sizes[i]);
-        require(memcmp(&summary, &untouched, sizeof(summary)) == 0,
+        require(memcmp(bytes, untouched, sizeof(summary)) == 0,
                 "HeapSummary wrote in spite of the size %u", sizes[i]);
     }
     destroy_heap(heap);

@@ -192,7 +192,7 @@ static inline bool stamp_is_intact(const void *block, size_t bytes, uint64_t key
     for (size_t at = 0; at < bytes; at += sizeof(uint64_t)) {
         uint64_t word = stamp_word(key, at);
         if (memcmp(byte + at, &word,
-                   bytes - at < sizeof(word) ? bytes - at : sizeof(word)))
+                   bytes - at < sizeof(word) ? bytes - at : sizeof(word)) != 0)
             return false;
     }
     return true;

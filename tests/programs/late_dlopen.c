@@ -45,7 +45,8 @@ static void use(void)
         check(release(heap, 0, block), "HeapFree");
         char *other = malloc_of_ours(i % 3000 + 1);
         check(other != NULL, "malloc");
-        memset(other, 1, i % 3000 + 1);
+        if (other)
+            memset(other, 1, i % 3000 + 1);
         free_of_ours(other);
     }
 }

@@ -48,7 +48,7 @@ static void use_malloc(size_t times)
         held[at] = i % 5 ? malloc(sizes[at]) : calloc(1, sizes[at]);
         if (!held[at]) {
             check(false, "no memory");
-            return;
+            break;
         }
         memset(held[at], (int)at, sizes[at]);
     }
@@ -110,7 +110,7 @@ static void see_one_core(void)
           "there is not one process heap");
     struct mh_stats before = stats();
     for (size_t i = 0; i < 1000; i++) {
-        void *volatile block = malloc(i);
+        void *volatile block = malloc(i + 1);
         free(block);
     }
     struct mh_stats after = stats();

@@ -61,7 +61,8 @@ void all_forms()
         bool is_right = true;
         for (std::size_t i = 0; i < 8; i++) {
             is_right = is_right && blocks[i] && is_aligned(blocks[i], i < 4 ? 16 : 512);
-            std::memset(blocks[i], 0x5a, bytes);
+            if (blocks[i])
+                std::memset(blocks[i], 0x5a, bytes);
         }
         say("blocks are there and aligned", is_right);
         ::operator delete(blocks[0]);

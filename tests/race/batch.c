@@ -253,7 +253,7 @@ static void round_with_end(void)
 /* Blocks that wait in the batch of a thread that ends come back to their slab. */
 static void round_with_drain(void)
 {
-    char *before[MOST_BLOCKS];
+    char *before[MOST_BLOCKS] = {NULL};
     struct helper helper = {0};
     block_count = 8; /* fewer than fill a batch, and of a size whose pages hold few */
     for (size_t i = 0; i < block_count; i++) {

@@ -40,17 +40,17 @@ static HANDLE heap; /* of the scenario, with nothing in it */
 static void *things[MOST_THINGS];
 static pthread_t threads[MOST_THINGS];
 static size_t grown;
-static bool is_injected_at_start;
+static const char *injected_nth, *injected_forever; /* NULL: nothing is, at start */
 static const char
     *program; /* how this one was called; /proc/self/exe may be valgrind's */
 
 /* Before the library's own constructor. */
 __attribute__((constructor(101))) static void inject_at_start(void)
 {
-    const char *nth = getenv("MOLE_INJECT"), *forever = getenv("MOLE_INJECT_FOREVER");
-    is_injected_at_start = nth && forever;
-    if (is_injected_at_start)
-        mole_pages_inject(strtoul(nth, NULL, 10), atoi(forever));
+    injected_nth = getenv("MOLE_INJECT");
+    injected_forever = getenv("MOLE_INJECT_FOREVER");
+    if (injected_nth && injected_forever)
+        mole_pages_inject(strtoul(injected_nth, NULL, 10), atoi(injected_forever));
 }
 
 /* --- things to make ---------------------------------------------------------------------- */
@@ -476,10 +476,10 @@ static int keep_errno(const void *argument)
 int main(int argc, char **argv)
 {
     program = argv[0];
-    if (argc == 2 && is_injected_at_start) {
+    if (argc == 2 && injected_nth && injected_forever) {
         race_name = "inject";
-        return run(&scenarios[atoi(argv[1])], strtoul(getenv("MOLE_INJECT"), NULL, 10),
-                   getenv("MOLE_INJECT_FOREVER")[0] == '1');
+        return run(&scenarios[atoi(argv[1])], strtoul(injected_nth, NULL, 10),
+                   injected_forever[0] == '1');
     }
     race_begin("inject");
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {

@@ -101,7 +101,7 @@ Test(page_run, one_that_is_all_free_goes_back_to_the_arena)
     require(!is_listed(run), "it is listed");
     for (struct mole_run *left = heap->arena.runs; left; left = left->next)
         require(left != run, "it is the heap's");
-    run = take_pages(8, &first);
+    take_pages(8, &first);
     require(take_pages(8, &second) == heap->home || first != second, "pages twice");
 }
 
