@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Format the sources with clang-format 14; with --check, only say what is not formatted.
+# Format the sources with clang-format 14, and fill their comments (fill_comments.py); with
+# --check, only say what is not formatted.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -17,6 +18,8 @@ files=$(git ls-files -co --exclude-standard -- '*.c' '*.h' '*.cc' '*.cpp' | sort
     while read -r file; do [ ! -f "$file" ] || echo "$file"; done)
 [ -n "$files" ] || exit 0
 if [ "${1:-}" = --check ]; then
-    exec "$tool" --dry-run -Werror --ferror-limit=1 $files
+    "$tool" --dry-run -Werror --ferror-limit=1 $files
+    exec python3 tools/fill_comments.py --check $files
 fi
+python3 tools/fill_comments.py $files
 exec "$tool" -i $files

@@ -48,8 +48,8 @@ struct mh_stats {
     uint64_t heaps_created;     /* since start, the process heap included */
     uint64_t lock_acquisitions; /* internal locks taken since start, by anybody */
     uint64_t refills;           /* times an allocation left the fast path for its arena */
-    uint64_t frees; /* blocks freed; missing are those of HEAP_NO_SERIALIZE heaps, and
-                                   of caches other threads hold, but for the caller's own */
+    uint64_t frees; /* blocks freed; missing are those of HEAP_NO_SERIALIZE heaps, and of
+                       caches other threads hold, but for the caller's own */
     uint64_t malloc_frees;   /* of these, by malloc's free and realloc */
     uint64_t foreign_frees;  /* malloc only: addresses given to free that were not ours */
     uint64_t remote_batches; /* lists of blocks handed back to another thread's cache */

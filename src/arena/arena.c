@@ -123,7 +123,7 @@ void mole_arena_repair(struct mole_arena *arena)
     bool is_interrupted = arena->holder == mole_thread_self();
     arena->holder = 0;
     if (is_interrupted)
-        return; /* by the signal whose handler forked: the list is in this thread's hands */
+        return; /* by the signal whose handler forked: this thread has the list */
     struct mole_run *prev = NULL;
     for (struct mole_run *run = arena->runs; run; run = run->next) {
         run->prev = prev;

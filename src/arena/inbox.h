@@ -13,9 +13,9 @@
  * slab is never listed twice; a slab is not given back while it is listed.
  *
  *  label       release side            acquire side            makes visible
- *  HB-INBOX-1  push: CAS on inbox_a    take: swap on inbox_a   the entries of the list, and the
- *                                                              freeing threads' last writes
- *  HB-INBOX-2  take, unlisting: swap   push: CAS that lists    that woken_next was read, and
+ *  HB-INBOX-1  push: CAS on inbox_a    take: swap on inbox_a   the entries of the list,
+ *                                                              freeing threads' writes
+ *  HB-INBOX-2  take, unlisting: swap   push: CAS that lists    that woken_next was read,
  *                                                              may be written again
  *  HB-WOKEN-1  wake: CAS on woken_a    take_woken: swap        span->woken_next
  *

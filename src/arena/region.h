@@ -3,8 +3,8 @@
  * The address space blocks live in: one reservation, handed out in chunks from its low end and
  * made usable step by step. Chunks never return here; free ones wait in the pool (pool.h).
  *
- *  label         release side               acquire side              makes visible
- *  HB-REGION-1   grow: CAS on committed_a   take: load of the same    the span map's limit
+ *  label        release side              acquire side            makes visible
+ *  HB-REGION-1  grow: CAS on committed_a  take: load of the same  the span map's limit
  */
 #pragma once
 

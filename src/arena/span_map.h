@@ -8,9 +8,9 @@
  * A slab's pages all point to it, so that interior pointers are found and refused; of a large
  * span only the first page does.
  *
- *  label     release side                acquire side               makes visible
- *  HB-MAP-1  set: store of the entry     find: load of the entry    the span's fields
- *  HB-MAP-2  raise: store of limit_a     find: load of limit_a      the table below the limit
+ *  label     release side             acquire side             makes visible
+ *  HB-MAP-1  set: store of the entry  find: load of the entry  the span's fields
+ *  HB-MAP-2  raise: store of limit_a  find: load of limit_a    the table below the limit
  *
  * A program that frees what it was given needs neither label, for the pointer itself came to it
  * through an allocation; they are for addresses made up (HeapValidate and the like).

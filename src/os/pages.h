@@ -22,7 +22,7 @@ bool mole_pages_purge(void *start, size_t bytes);
 enum mole_pages_moved {
     MOLE_PAGES_MOVED, /* the old range stays mapped and reads as zero */
     MOLE_PAGES_STAY,  /* nothing moved; the target is usable, with whatever contents */
-    MOLE_PAGES_LOST, /* nothing moved, and the target is not ours any more: never use it again */
+    MOLE_PAGES_LOST, /* nothing moved, and the target is not ours any more */
 };
 
 /*

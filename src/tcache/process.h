@@ -3,8 +3,8 @@
  * What the process has one of: the start of molehill, the process heap, malloc's heap, and what is
  * to be put right in the child of a fork.
  *
- *  label       release side              acquire side                    makes visible
- *  HB-START-1  mole_process_start: store of UP   mole_process_start: load of the state   what was set up
+ *  label       release side        acquire side              makes visible
+ *  HB-START-1  start: store of UP  start: load of the state  what was set up
  *
  * Fork: nothing is held over it. In the child, caches of threads that are gone are rebuilt from
  * the tables of their slabs, whatever instruction they were at, and become orphans; locks are made

@@ -148,7 +148,7 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
         mole_arena_give(arena, slots, run);
 }
 
-/* The empty partial slab goes, unless another thread is about to list it: then that list's walk
+/* The empty partial slab goes, unless another thread is about to list it: then that walk
  * meets it and comes here again. */
 static void retire(struct mole_tcache *cache, struct mole_pool_slots *slots,
                    struct mole_span *span)

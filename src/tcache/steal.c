@@ -52,7 +52,7 @@ size_t mole_steal(struct mole_heap *heap, struct mole_pool_slots *slots)
     struct mole_run *loot = NULL;
     mole_arena_enter(&heap->arena);
     if (load_acq(
-            &heap->word_a)) /* HB-HEAP-1; else it was destroyed meanwhile: its caches are nobody's */
+            &heap->word_a)) /* HB-HEAP-1; else destroyed: its caches are nobody's */
         for (struct mole_owner *owner = mole_heap_owners(heap); owner;
              owner = owner->next)
             if (load_rlx(&owner->woken_a))

@@ -9,8 +9,8 @@
  *                                                                            to the pool
  *                                  [S2: anything else] --> as it was, listed again
  *
- *  label       release side                     acquire side           makes visible
- *  HB-STEAL-1  make_full: store of state_a      thief: load of it      the owner's last writes
+ *  label       release side                 acquire side       makes visible
+ *  HB-STEAL-1  make_full: store of state_a  thief: load of it  the owner's last writes
  *
  * What the freeing threads wrote came with the inbox (inbox.h).
  * May run together: thieves with each other and with the owner; a swap gives each slab to one.

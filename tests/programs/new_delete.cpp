@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Every form of operator new and delete, the new_handler and bad_alloc; run with the library
+// Every form of operator new and delete, the new_handler, bad_alloc; run with the library
 // preloaded and without. Prints what happened, which must be the same.
 #include <cstddef>
 #include <cstdint>

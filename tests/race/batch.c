@@ -302,8 +302,8 @@ int main(void)
     struct mh_stats after = race_stats();
     unsigned long long stale = after.stale_batches - before.stale_batches;
     printf(
-        "%zu rounds, %u with the same handle, %u with an end afterwards; %zu blocks freed "
-        "remotely, %llu stale\n",
+        "%zu rounds, %u with the same handle, %u with an end afterwards; %zu blocks "
+        "freed remotely, %llu stale\n",
         rounds, reused_handles, rounds_with_end, freed_by_helper, stale);
     race_case(!atomic_load(&race_failed), "see above");
     race_case(stale >= rounds_with_end,

@@ -227,7 +227,8 @@ static void report_library(struct mh_stats before, struct mh_stats after)
     unsigned long long adoptions = after.adoptions - before.adoptions;
     unsigned long long refills = after.refills - before.refills;
     printf(
-        "library: malloc_frees +%llu remote_batches +%llu adoptions +%llu refills +%llu\n",
+        "library: malloc_frees +%llu remote_batches +%llu adoptions +%llu "
+        "refills +%llu\n",
         mallocs, batches, adoptions, refills);
     enough("malloc_frees", mallocs, atomic_load(&done.mallocs) / 4);
     enough("remote_batches", batches, least.remote_frees / 20);
