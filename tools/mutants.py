@@ -95,9 +95,9 @@ MUTANTS = [
         ("src/tcache/thread.c", "        mole_tcache_flush(kept->cache);\n", ""),
     ], ["batch"]),
     Mutant("lost_slots", "a thread ends and keeps its free runs", [
-        ("src/tcache/thread.c", """        mole_meta_give(thread->kept - 1);
+        ("src/tcache/thread.c", """        mole_meta_give(kept - 1);
     mole_pool_drain(&thread->slots);
-""", "        mole_meta_give(thread->kept - 1);\n"),
+""", "        mole_meta_give(kept - 1);\n"),
     ], ["bounds"]),
     Mutant("adoption_by_store", "a cache is adopted by a look and a store, not by a "
            "compare-and-swap", [
@@ -131,7 +131,8 @@ MUTANTS = [
     ], ["misuse/heap_free", "misuse/remote_free"]),
     Mutant("dead_heaps_batch", "HeapFree of another thread's block trusts the cache of a heap "
            "that is gone", [
-        ("src/api/heap.c", "load_rlx(&cache->owner.key_a) == handle &&\n", "true &&\n"),
+        ("src/api/heap.c", "load_rlx(&cache->owner.key_a) == handle && handle",
+         "handle"),
     ], ["batch"]),
     Mutant("liveness_in_slow_paths", "slow paths do not ask whether the block is live", [
         ("src/arena/span.c", "    if (!mole_span_entry_is_live(entry))\n"
@@ -196,8 +197,11 @@ MUTANTS = [
         ("src/api/heap.c", "load_rlx_folded(&span->entry_a[index])))) {",
          "load_rlx_folded(&span->entry_a[index]))))) {"),
     ], ["misuse/heap_free"]),
+    Mutant("remembered_spare", "a thread remembers a cache that it could not keep", [
+        ("src/tcache/thread.c", "        if (thread)\n            forget(thread, cache);\n", ""),
+    ], ["unit/thread"]),
     Mutant("dead_heaps_key", "the caches of a destroyed heap keep its key", [
-        ("src/tcache/tcache.c", "    store_rlx(&cache->owner.key_a, MOLE_NO_KEY);\n", ""),
+        ("src/tcache/tcache.c", "    empty(cache);\n    mole_meta_push", "    mole_meta_push"),
     ], ["unit/thread"]),
     Mutant("other_heaps_block_slow", "slow paths accept what belongs to another heap", [
         ("src/tcache/block.c", "    if (span->heap != heap || mole_span_bytes(",

@@ -119,9 +119,9 @@ static __attribute__((noinline)) BOOL free_remote(HANDLE handle, struct mole_spa
     struct mole_tcache *cache = mole_thread_recent(handle);
     mole_tcache_enter(cache);
     size_t index;
-    bool is_remote = load_rlx(&cache->owner.key_a) == handle &&
+    bool is_remote = load_rlx(&cache->owner.key_a) == handle && handle != MOLE_NO_KEY &&
                      span->heap == cache->owner.heap && span->kind == MOLE_SPAN_SLAB &&
-                     mole_span_index(span, block, &index) &&
+                     mole_span_index(span, block, &index) && index < span->capacity &&
                      mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
     if (likely(is_remote))
         mole_tcache_free_remote(cache, span, index);

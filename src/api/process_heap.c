@@ -25,8 +25,9 @@ static DWORD list_heaps(struct entry *entries, DWORD room)
 {
     DWORD count = 0;
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap)) {
-        uint64_t id = mole_heap_id(heap);
+        uint64_t id = load_acq(&heap->word_a) & ~(uint64_t)MOLE_MODE_MASK; /* HB-HEAP-1 */
         HANDLE handle = load_rlx(&heap->handle_a);
+        fence_acq(); /* HB-HEAP-3 */
         if (!id || heap == mole_process_malloc_heap() || id != mole_heap_id(heap))
             continue; /* dead, or reused while we looked */
         if (count < room)

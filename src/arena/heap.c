@@ -75,7 +75,7 @@ struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots
     home->is_cut = 1;
     home->free_pages = 0xfffe;
     heap->arena.runs = home;
-    store_rlx(&heap->handle_a, home->base);
+    store_rel(&heap->handle_a, home->base); /* HB-HEAP-3 */
     heap->home = home;
     heap->first = first;
     heap->flags = flags;

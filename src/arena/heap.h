@@ -12,6 +12,7 @@
  *  label       release side               acquire side                 makes visible
  *  HB-HEAP-1   create: store of word_a    find, first use: load        the heap's fields
  *  HB-HEAP-2   take_record: CAS of all_a  first: load of all_a         all_next
+ *  HB-HEAP-3   create: store of handle_a  GetProcessHeaps: fence       the old word is gone
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
  *  HB-MODE-1   set_modes: the word, fence, owners_a and keys; enlist: owners_a, key, fence, the
@@ -50,7 +51,7 @@ struct mole_heap {
      * handle_a: the HANDLE; NULL for malloc's heap.
      *   writers  create
      *   readers  every slow path; GetProcessHeaps, also of a record that is being reused
-     *   orders   relaxed: word_a decides before and, where it matters, after
+     *   orders   relaxed: word_a decides before and, where it matters, after: HB-HEAP-3
      *   keeps    the same while word_a is
      */
     _Atomic(void *) handle_a;

@@ -55,6 +55,7 @@
     atomic_compare_exchange_strong_explicit((p), (old), (v), memory_order_acq_rel, \
                                             memory_order_acquire)
 
+#define fence_acq() atomic_thread_fence(memory_order_acquire)
 #define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)
 
 /* Keeps the compiler, not the processor, from moving accesses across. */

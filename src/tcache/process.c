@@ -37,18 +37,26 @@ size_t mole_process_malloc_bytes(void)
 static bool is_interrupted(struct mole_heap *heap)
 {
     for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
-        if (mole_thread_owns(owner) && load_rlx(&owner->busy_a))
+        if (load_rlx(&owner->thread_a) != MOLE_SHARED && mole_thread_owns(owner) &&
+            load_rlx(&owner->busy_a))
             return true;
     return false;
 }
 
-/* Mark the caches of threads that the child does not have; they are rebuilt. */
+/*
+ * Mark the caches of threads that the child does not have; they are rebuilt. So is that
+ * of a
+ * HEAP_NO_SERIALIZE heap: whose turn it was is not known.
+ */
 static void mark_torn(struct mole_heap *heap)
 {
     for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
         struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
-        cache->is_torn = !mole_thread_owns(owner);
-        /* Blocks in the batches of the thread that forked are found again in the tables. */
+        bool is_shared = load_rlx(&owner->thread_a) == MOLE_SHARED;
+        cache->is_torn = is_shared || !mole_thread_owns(owner);
+        /*
+         * Blocks in the batches of the thread that forked are found again in the tables.
+         */
         if (!cache->is_torn)
             memset(cache->batch, 0, sizeof cache->batch);
     }

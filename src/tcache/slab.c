@@ -223,7 +223,7 @@ static void rebuild_slab(struct mole_tcache *cache, struct mole_pool_slots *slot
     span->armed = span->countdown = 0;
     span->woken_next = NULL;
     int32_t live = (int32_t)mole_span_live_count(span);
-    if (live == span->fresh) {
+    if (live && live == span->fresh) {
         mole_slab_make_full(cache, span);
     } else {
         mole_slab_make_partial(cache, span, live);
@@ -258,6 +258,9 @@ static void visit(struct mole_tcache *cache, struct mole_pool_slots *slots,
         rebuild_slab(cache, slots, span);
     else if (load_rlx(&span->inbox_a) & MOLE_INBOX_LISTED)
         mole_inbox_wake(span);
+    if (mole_inbox_count(load_rlx(&span->inbox_a)) == span->capacity &&
+        mole_inbox_fills_run(span))
+        add_rlx(&span->heap->returned_a, 1);
 }
 
 static void visit_cut_run(struct mole_pool_slots *slots, struct mole_run *run)
@@ -301,6 +304,7 @@ static void reset(struct mole_tcache *cache)
 void mole_slab_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slots)
 {
     struct mole_owner *owner;
+    store_rlx(&heap->returned_a, 0); /* visit counts anew */
     for (owner = mole_heap_owners(heap); owner; owner = owner->next)
         reset((struct mole_tcache *)(void *)owner);
     struct mole_run *next;
@@ -318,7 +322,8 @@ void mole_slab_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slot
         if (!cache->is_torn)
             continue;
         cache->is_torn = false;
-        if (load_rlx(&owner->thread_a) != MOLE_ORPHAN)
+        uintptr_t thread = load_rlx(&owner->thread_a);
+        if (thread != MOLE_ORPHAN && thread != MOLE_SHARED)
             mole_heap_let_go(owner);
     }
 }

@@ -6,15 +6,33 @@
 struct mole_meta_stack mole_tcache_shared;
 static struct mole_meta_stack unkept;
 
+/*
+ * No slab to allocate from: so records lie in their stacks, for a fast path may yet enter
+ * them.
+ */
+static void empty(struct mole_tcache *cache)
+{
+    store_rlx(&cache->owner.key_a, MOLE_NO_KEY);
+    for (unsigned slot = 0; slot < MOLE_DIRECT_COUNT; slot++)
+        cache->direct[slot] = &mole_tcache_none;
+    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+        cache->current[class] = &mole_tcache_none;
+}
+
 static struct mole_tcache *take_record(struct mole_meta_stack *home)
 {
     struct mole_tcache *cache = (struct mole_tcache *)(void *)mole_meta_pop(home);
-    return cache ? cache : mole_meta_take(MOLE_META_CACHE, sizeof *cache);
+    if (cache)
+        return cache;
+    cache = mole_meta_take(MOLE_META_CACHE, sizeof *cache);
+    if (cache)
+        empty(cache);
+    return cache;
 }
 
 void mole_tcache_destroy(struct mole_tcache *cache)
 {
-    store_rlx(&cache->owner.key_a, MOLE_NO_KEY);
+    empty(cache);
     mole_meta_push(cache->home, &cache->owner.meta);
 }
 
@@ -31,10 +49,6 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     store_rlx(&cache->owner.woken_a, NULL);
     cache->owner.id = mole_heap_id(heap);
     cache->owner.heap = heap;
-    for (unsigned slot = 0; slot < MOLE_DIRECT_COUNT; slot++)
-        cache->direct[slot] = &mole_tcache_none;
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
-        cache->current[class] = &mole_tcache_none;
     memset(cache->partial, 0, sizeof cache->partial);
     memset(cache->slabs, 0, sizeof cache->slabs);
     memset(cache->batch, 0, sizeof cache->batch);

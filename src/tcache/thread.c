@@ -87,6 +87,7 @@ static struct mole_thread *get_thread(void)
     thread->kept = NULL;
     thread->kept_room = thread->kept_count = 0;
     thread->malloc_cache = NULL;
+    fence_compiler(); /* a fork's child looks at these only once it is in use */
     store_rlx(&thread->in_use_a, true);
     mole_purger_expect();
     mole_tls.thread = thread;
@@ -242,8 +243,10 @@ static void exchange_home(struct mole_thread *thread, struct mole_tcache *cache)
 static bool settle(struct mole_thread *thread, struct mole_heap *heap,
                    struct mole_tcache *cache)
 {
-    if (!keep(thread, heap, cache))
+    if (!keep(thread, heap, cache)) {
+        forget(thread, cache); /* a spare of the thread's, which it will not own */
         return false;
+    }
     exchange_home(thread, cache);
     if (heap == mole_process_malloc_heap())
         mole_tls.malloc_cache = thread->malloc_cache = cache;
@@ -301,6 +304,8 @@ bool mole_thread_settle(struct mole_heap *heap)
         if (thread)
             remember(thread, heap, cache);
     } else {
+        if (thread)
+            forget(thread, cache);
         mole_heap_let_go(&cache->owner);
     }
     return true;
@@ -322,6 +327,19 @@ static void abandon(struct mole_kept *kept)
     mole_lock_release(&kept->heap->arena.lock);
 }
 
+/* Give a record back. The list goes off it first: a fork may come at any step. */
+static void end_record(struct mole_thread *thread)
+{
+    struct mole_kept *kept = thread->kept;
+    thread->kept = NULL;
+    fence_compiler();
+    if (kept)
+        mole_meta_give(kept - 1);
+    mole_pool_drain(&thread->slots);
+    store_rlx(&thread->in_use_a, false);
+    mole_meta_push(&unused, &thread->meta);
+}
+
 void mole_thread_exit(void *value)
 {
     struct mole_thread *thread = value;
@@ -331,11 +349,7 @@ void mole_thread_exit(void *value)
     for (uint32_t i = 0; i < thread->kept_room; i++)
         if (thread->kept[i].heap)
             abandon(&thread->kept[i]);
-    if (thread->kept)
-        mole_meta_give(thread->kept - 1);
-    mole_pool_drain(&thread->slots);
-    store_rlx(&thread->in_use_a, false);
-    mole_meta_push(&unused, &thread->meta);
+    end_record(thread);
 }
 
 void mole_thread_forget_others(void)
@@ -344,10 +358,6 @@ void mole_thread_forget_others(void)
          thread = thread->all_next) {
         if (thread == mole_tls.thread || !load_rlx(&thread->in_use_a))
             continue;
-        if (thread->kept)
-            mole_meta_give(thread->kept - 1);
-        mole_pool_drain(&thread->slots);
-        store_rlx(&thread->in_use_a, false);
-        mole_meta_push(&unused, &thread->meta);
+        end_record(thread);
     }
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "os/pages.h"
 #include "tcache/process.h"
 #include "tcache/thread.h"
 
@@ -270,4 +271,59 @@ Test(thread, its_record_and_slots_are_used_by_the_next_thread)
     require(after.committed_bytes == before.committed_bytes,
             "200 threads one after another took %llu bytes",
             (unsigned long long)(after.committed_bytes - before.committed_bytes));
+}
+
+/*
+ * Until the list of what the thread keeps is full, so that the next heap needs a new one.
+ */
+static void fill_list(void)
+{
+    do
+        destroy_heap(create_heap(0));
+    while (mole_tls.thread->kept_count * 2 < mole_tls.thread->kept_room);
+}
+
+Test(thread, a_cache_that_cannot_be_kept_is_not_remembered)
+{
+    begin();
+    fill_list();
+    mole_pages_inject(1, true); /* no list to be had, for no record is */
+    while (mole_meta_take(MOLE_META_LIST, sizeof(struct mole_kept) * 17)) {
+    }
+    for (int i = 0; i < 20; i++) {
+        HANDLE next = HeapCreate(0, 0, 0);
+        if (!next)
+            continue;
+        struct mole_heap *made = inside(next);
+        struct mole_tcache *recent = mole_thread_recent(next);
+        require(mole_thread_cache(made) == NULL, "the test does not make keeping fail");
+        require(load_rlx(&recent->owner.key_a) != next,
+                "the fast path finds a stranger's cache");
+        for (unsigned place = 0; place < MOLE_RECENT; place++)
+            require(mole_tls.thread->recent[place] == &mole_tcache_idle ||
+                        mole_thread_owns(&mole_tls.thread->recent[place]->owner) ||
+                        load_rlx(&mole_tls.thread->recent[place]->owner.key_a) ==
+                            MOLE_NO_KEY,
+                    "a place leads to a cache that is up for adoption");
+        destroy_heap(next);
+    }
+    mole_pages_inject(0, false);
+}
+
+Test(thread, no_key_is_no_handle)
+{
+    begin();
+    HANDLE alive = create_heap(0);
+    void *block = take(alive, 0, 64);
+    for (int i = 0; i < 64; i++) {
+        HANDLE other = create_heap(0);
+        give_back(other, take(other, 0, 64));
+        void *none = HeapAlloc(MOLE_NO_KEY, 0, 64);
+        require(!none, "a block of a heap that was none");
+        require(!HeapFree(MOLE_NO_KEY, 0, block), "a block was freed in it");
+        destroy_heap(other);
+        require(!HeapAlloc(MOLE_NO_KEY, 0, 64), "a block of a heap that is gone");
+        require(!HeapAlloc(NULL, 0, 64), "a block of the heap NULL");
+    }
+    give_back(alive, block);
 }
