@@ -39,6 +39,7 @@ Test = namedtuple("Test", "flavour source seconds attempts", defaults=(40, 1))
 TESTS = {
     "batch": Test("plain", "tests/race/batch.c"),
     "bounds": Test("plain", "tests/race/bounds.c"),
+    "fast_path_step": Test("plain", "tests/race/fast_path_step.c"),
     "fork_batch": Test("plain", "tests/race/fork_batch.c"),
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
     "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
@@ -180,6 +181,25 @@ MUTANTS = [
         ("src/tcache/block.c", "    if (span->heap != heap || mole_span_bytes(",
          "    if (mole_span_bytes("),
     ], ["misuse/heap_free"]),
+    Mutant("locking_size", "HeapSize and HeapFree's slow path take the arena's lock", [
+        ("src/tcache/block.c", "    struct mole_span *span = mole_span_map_find(address);\n"
+         "    if (span->heap != heap ||",
+         "    struct mole_span *span = mole_span_map_find(address);\n"
+         "    mole_arena_enter(&heap->arena);\n    mole_arena_leave(&heap->arena);\n"
+         "    if (span->heap != heap ||"),
+    ], ["fast_path_step"]),
+    Mutant("counted_alloc", "an allocation beyond the direct sizes adds to a shared figure", [
+        ("src/tcache/block.c", "    mole_thread_end(&use);\n",
+         "    mole_thread_end(&use);\n    add_rlx(&foreign_a, 0);\n"),
+        ("src/tcache/block.c", "void *mole_block_alloc(",
+         "static _Atomic(uint64_t) foreign_a;\nvoid *mole_block_alloc("),
+    ], ["fast_path_step"]),
+    Mutant("locking_refill", "an allocation that finds a slab with room takes the arena's lock", [
+        ("src/tcache/refill.c", "    struct mole_span *other = mole_slab_pop_partial(cache, class);\n",
+         "    mole_arena_enter(&cache->owner.heap->arena);\n"
+         "    struct mole_span *other = mole_slab_pop_partial(cache, class);\n"
+         "    mole_arena_leave(&cache->owner.heap->arena);\n"),
+    ], ["fast_path_step"]),
     Mutant("torn_after_fork", "a fork's child leaves the caches of threads it does not have as "
            "they are", [
         ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
