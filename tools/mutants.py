@@ -40,6 +40,10 @@ TESTS = {
     "batch": Test("plain", "tests/race/batch.c"),
     "bounds": Test("plain", "tests/race/bounds.c"),
     "fast_path_step": Test("plain", "tests/race/fast_path_step.c"),
+    "inbox_step": Test("plain", "tests/race/inbox_step.c"),
+    "pool_step": Test("plain", "tests/race/pool_step.c"),
+    "stack_step": Test("plain", "tests/race/stack_step.c"),
+    "steal_step": Test("plain", "tests/race/steal_step.c"),
     "fork_batch": Test("plain", "tests/race/fork_batch.c"),
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
     "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
@@ -181,6 +185,42 @@ MUTANTS = [
         ("src/tcache/block.c", "    if (span->heap != heap || mole_span_bytes(",
          "    if (mole_span_bytes("),
     ], ["misuse/heap_free"]),
+    Mutant("push_to_inbox_by_store", "blocks are handed over by a look and a store", [
+        ("src/arena/inbox.h", "!" + PUSH_TEXT, "(store_rel(&span->inbox_a, with), false)"),
+    ], ["inbox_step"]),
+    Mutant("wake_by_store", "a slab is listed as woken by a look and a store", [
+        ("src/arena/inbox.h", "!" + WAKE_TEXT, "(store_rel(&owner->woken_a, span), false)"),
+    ], ["inbox_step"]),
+    Mutant("theft_by_store", "a thief takes a slab's blocks by a look and a store", [
+        ("src/tcache/steal.c", "!cas_acq(&span->inbox_a, &word, MOLE_END))",
+         "(store_rlx(&span->inbox_a, MOLE_END), false))"),
+    ], ["steal_step"]),
+    Mutant("stack_without_tag", "a stack's head has no tag", [
+        ("src/arena/meta.c", "with = ((head >> 32) + 1) << 32 |", "with = (head >> 32) << 32 |"),
+        ("src/arena/meta.c", "uint64_t tag = (head >> 32) + 1;", "uint64_t tag = head >> 32;"),
+        ("src/arena/meta.c", "&head, ((head >> 32) + 1) << 32)", "&head, (head >> 32) << 32)"),
+    ], ["stack_step"]),
+    Mutant("push_by_store", "a record is pushed by a look and a store", [
+        ("src/arena/meta.c", "!cas_weak_rel(&stack->head_a, &head, with)",
+         "(store_rel(&stack->head_a, with), false)"),
+    ], ["stack_step"]),
+    Mutant("pop_all_by_store", "all records are taken by a look and a store", [
+        ("src/arena/meta.c", "!cas_weak_acq_rel(&stack->head_a, &head, ((head >> 32) + 1) << 32)",
+         "(store_rel(&stack->head_a, ((head >> 32) + 1) << 32), false)"),
+    ], ["stack_step"]),
+    Mutant("slot_taken_by_store", "a thread takes a run from its slot by a look and a store", [
+        ("src/arena/pool.c", "(run = swap_acq(&slots->slot_a[i], NULL))",
+         "(store_rlx(&slots->slot_a[i], NULL), true)"),
+    ], ["pool_step"]),
+    Mutant("slot_emptied_by_store", "a pass takes a run from a slot by a look and a store", [
+        ("src/arena/pool.c", "struct mole_run *run = swap_acq(&slots->slot_a[i], NULL);",
+         "struct mole_run *run = load_acq(&slots->slot_a[i]);\n"
+         "        store_rlx(&slots->slot_a[i], NULL);"),
+    ], ["pool_step"]),
+    Mutant("slots_listed_by_store", "a thread's slots are listed by a look and a store", [
+        ("src/arena/pool.c", "!cas_weak_rel(&all_slots_a, &head, slots)",
+         "(store_rel(&all_slots_a, slots), false)"),
+    ], ["pool_step"]),
     Mutant("locking_size", "HeapSize and HeapFree's slow path take the arena's lock", [
         ("src/tcache/block.c", "    struct mole_span *span = mole_span_map_find(address);\n"
          "    if (span->heap != heap ||",

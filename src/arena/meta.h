@@ -15,7 +15,8 @@
  * thread's load and its CAS. Why pop may read `next` of a record that others took meanwhile:
  * records are never unmapped, and the tag makes its CAS fail.
  * Progress: push, pop and pop_all are lock-free. May run together: anything with anything.
- * Checked by: tests/unit/meta_test.c, tests/race/oracle.c (TSan).
+ * Checked by: tests/race/stack_step.c (every instruction), tests/unit/meta_test.c,
+ * tests/race/oracle.c (TSan).
  */
 #pragma once
 

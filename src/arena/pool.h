@@ -17,6 +17,7 @@
  *  HB-POOL-2  enlist: CAS of the list  pass: load of it       slots->all_next
  *
  * Progress: take and give are lock-free; now and then a give makes a pass, which is system calls.
+ * Checked by: tests/race/pool_step.c (every instruction), tests/race/oracle.c (TSan).
  */
 #pragma once
 

@@ -15,7 +15,8 @@
  * What the freeing threads wrote came with the inbox (inbox.h).
  * May run together: thieves with each other and with the owner; a swap gives each slab to one.
  * Progress: lock-free but for the arena's lock when a run is given back.
- * Checked by: tests/race/producer.c, tests/race/oracle.c (TSan).
+ * Checked by: tests/race/steal_step.c (every instruction), tests/race/producer.c,
+ * tests/race/oracle.c (TSan).
  */
 #pragma once
 

@@ -87,8 +87,8 @@ static void scenario_stop(void)
     report->stops++;
     if (observe)
         observe();
-    if (chosen != 0 && chosen != stop)
-        return;
+    if (report->failures || (chosen != 0 && chosen != stop))
+        return; /* what is broken already may not end */
     report->acts++;
     present->act();
     if (observe)
@@ -126,7 +126,8 @@ static void scenario_run_once(struct step_link *link)
     step_enter(link);
     present->stepped();
     step_leave(link);
-    present->scene->settle();
+    if (!report->failures)
+        present->scene->settle();
 }
 
 /* With the act at every stop, then at each one alone, until there are no more stops. */
@@ -150,8 +151,8 @@ static int scenario_child(struct step_link *link)
         scenario_set_up();
     pthread_t other = race_thread(scenario_be_the_other, link);
     if (step_begin(link))
-        for (size_t i = 0; i < scenario_count; i++)
-            scenario_run(link, i);
+        for (size_t i = 0; i < scenario_count && !report->failures; i++)
+            scenario_run(link, i); /* what broke in one would break the next */
     atomic_store(&link->is_over, true);
     race_join(other);
     return 0;
