@@ -40,6 +40,7 @@ TESTS = {
     "batch": Test("plain", "tests/race/batch.c"),
     "bounds": Test("plain", "tests/race/bounds.c"),
     "fast_path_step": Test("plain", "tests/race/fast_path_step.c"),
+    "adopt_step": Test("plain", "tests/race/adopt_step.c"),
     "inbox_step": Test("plain", "tests/race/inbox_step.c"),
     "pool_step": Test("plain", "tests/race/pool_step.c"),
     "stack_step": Test("plain", "tests/race/stack_step.c"),
@@ -221,6 +222,24 @@ MUTANTS = [
         ("src/arena/pool.c", "!cas_weak_rel(&all_slots_a, &head, slots)",
          "(store_rel(&all_slots_a, slots), false)"),
     ], ["pool_step"]),
+    Mutant("adoption_by_swap", "a cache is adopted whoever has it", [
+        ("src/arena/heap.c", "if (cas_acq(&owner->thread_a, &orphan, thread)) {",
+         "(void)orphan;\n        if (swap_acq(&owner->thread_a, thread) != thread) {"),
+    ], ["adopt_step"]),
+    Mutant("hint_too_low", "a cache is an orphan before the hint says so", [
+        ("src/arena/heap.c", "    add_rlx(&heap->orphans_a, 1);             "
+         "/* first: the hint must not be too low */\n", ""),
+        ("src/arena/heap.c", "    store_rel(&owner->thread_a, MOLE_ORPHAN); /* HB-OWNER-1 */\n",
+         "    store_rel(&owner->thread_a, MOLE_ORPHAN); /* HB-OWNER-1 */\n"
+         "    add_rlx(&heap->orphans_a, 1);\n"),
+    ], ["adopt_step"]),
+    Mutant("cache_listed_by_store", "a cache is put on its heap's list by a look and a store", [
+        ("src/arena/heap.c", "!cas_weak_rel(&heap->owners_a, &head, owner)",
+         "(store_rel(&heap->owners_a, owner), false)"),
+    ], ["adopt_step"]),
+    Mutant("stale_key", "a new cache keeps the key it got while a mode was being set", [
+        ("src/arena/heap.c", "    } while (key_of(heap) != key); ", "    } while (0); "),
+    ], ["adopt_step"]),
     Mutant("locking_size", "HeapSize and HeapFree's slow path take the arena's lock", [
         ("src/tcache/block.c", "    struct mole_span *span = mole_span_map_find(address);\n"
          "    if (span->heap != heap ||",

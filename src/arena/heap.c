@@ -161,8 +161,12 @@ void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner)
     do {
         owner->next = head;
     } while (!cas_weak_rel(&heap->owners_a, &head, owner)); /* HB-OWNER-2 */
-    fence_seq_cst();                                        /* HB-MODE-1 */
-    store_rlx(&owner->key_a, key_of(heap));
+    void *key;
+    do {
+        key = key_of(heap);
+        store_rlx(&owner->key_a, key);
+        fence_seq_cst();           /* HB-MODE-1 */
+    } while (key_of(heap) != key); /* the modes changed, maybe before the store */
 }
 
 struct mole_owner *mole_heap_owners(struct mole_heap *heap)

@@ -14,10 +14,12 @@
  *  HB-HEAP-2   take_record: CAS of all_a  first: load of all_a         all_next
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
- *  HB-MODE-1   set_modes: the word, fence, owners_a; enlist: owners_a, fence, the word: one of
- *              the two sees what the other wrote, and the new cache gets the right key
+ *  HB-MODE-1   set_modes: the word, fence, owners_a and keys; enlist: owners_a, key, fence, the
+ *              word: enlist sees the new word and stores the key again, or set_modes finds the
+ *              cache, and its store of the key is the last
  *
  * Progress: find and adopt are wait-free but for the walk over the owners; enlist is lock-free.
+ * Checked by: tests/race/adopt_step.c (every instruction), tests/race/oracle.c (TSan).
  */
 #pragma once
 
