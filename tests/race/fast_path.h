@@ -138,31 +138,15 @@ static void do_round(void)
     malloc_free_other(&to_worker[MALLOC_BATCH]);
 }
 
-/* What the victim has the worker do while it prepares an operation. */
-static void (*_Atomic errand)(void);
-
-static void have_worker_do(void (*what)(void))
+static void serve(void)
 {
-    atomic_store(&errand, what);
-    while (atomic_load(&errand))
-        sched_yield();
+    supply_fill(to_victim);
+    do_round();
 }
 
 static void *run_on(void *argument)
 {
-    struct step_link *link = argument;
-    while (!atomic_load(&link->is_over)) {
-        supply_fill(to_victim);
-        void (*what)(void) = atomic_load(&errand);
-        if (what) {
-            what();
-            atomic_store(&errand, NULL);
-        } else if (step_is_asked(link)) {
-            do_round();
-            step_answer(link);
-        } else {
-            sched_yield();
-        }
-    }
+    supply_fill(to_victim);
+    step_serve(argument, serve);
     return NULL;
 }

@@ -50,14 +50,14 @@ static void refill_prepare_inbox(void)
 {
     refill_exhaust(true);
     returned = refill_blocks[refill_count - 1];
-    have_worker_do(refill_return);
+    step_have_done(refill_return);
 }
 
 static void refill_prepare_woken(void)
 {
     refill_exhaust(true);
     returned = refill_blocks[0];
-    have_worker_do(refill_return);
+    step_have_done(refill_return);
 }
 
 static void refill_prepare_partial(void)
@@ -106,7 +106,7 @@ static void visit_create(void)
 
 static void visit_prepare(void)
 {
-    have_worker_do(visit_create);
+    step_have_done(visit_create);
 }
 
 /* So that there is a cache to borrow, with a block. */

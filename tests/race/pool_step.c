@@ -194,32 +194,33 @@ static void given_before(void)
 enum { LISTED_MOST = 1000 };
 
 static struct mole_pool_slots listed[LISTED_MOST];
-static size_t listed_count; /* records are listed once, for good */
+static atomic_size_t listed_count; /* records are listed once, for good */
 static size_t listed_before;
 
 static void list_reset(void)
 {
     reset();
-    listed_before = listed_count;
-    if (listed_count + 100 > LISTED_MOST)
+    listed_before = atomic_load(&listed_count);
+    if (listed_before + 100 > LISTED_MOST)
         abort();
 }
 
 static void list_one(void)
 {
-    mole_pool_enlist(&listed[__atomic_fetch_add(&listed_count, 1, __ATOMIC_RELAXED)]);
+    mole_pool_enlist(&listed[atomic_fetch_add(&listed_count, 1)]);
 }
 
 /* Passes find them all: a run in each of the new ones is taken out. */
 static void list_settle(void)
 {
-    for (size_t i = listed_before; i < listed_count; i++)
+    size_t end = atomic_load(&listed_count);
+    for (size_t i = listed_before; i < end; i++)
         mole_pool_give(&listed[i], runs[(i - listed_before) % RUNS]);
     make_passes();
-    for (size_t i = listed_before; i < listed_count; i++)
+    for (size_t i = listed_before; i < end; i++)
         expect(!load_rlx(&listed[i].slot_a[0]), "acted at %zu: slots were not listed",
                chosen);
-    for (size_t i = listed_count - listed_before; i < RUNS; i++)
+    for (size_t i = end - listed_before; i < RUNS; i++)
         mole_pool_give(NULL, runs[i]);
     settle();
 }

@@ -70,16 +70,6 @@ __attribute__((format(printf, 1, 2))) static race_maybe void complain(const char
 
 /* --- the other thread ---------------------------------------------------------------------- */
 
-/* Have it do something while the first one waits. */
-static void (*_Atomic errand)(void);
-
-static race_maybe void have_done(void (*what)(void))
-{
-    atomic_store(&errand, what);
-    while (atomic_load(&errand))
-        sched_yield();
-}
-
 static void scenario_stop(void)
 {
     void (*observe)(void) = present->scene->observe;
@@ -97,19 +87,7 @@ static void scenario_stop(void)
 
 static void *scenario_be_the_other(void *argument)
 {
-    struct step_link *link = argument;
-    while (!atomic_load(&link->is_over)) {
-        void (*what)(void) = atomic_load(&errand);
-        if (what) {
-            what();
-            atomic_store(&errand, NULL);
-        } else if (step_is_asked(link)) {
-            scenario_stop();
-            step_answer(link);
-        } else {
-            sched_yield();
-        }
-    }
+    step_serve(argument, scenario_stop);
     return NULL;
 }
 

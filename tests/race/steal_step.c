@@ -53,14 +53,14 @@ static void build_heap(void)
 /* The current slab came back whole. */
 static void return_current(void)
 {
-    have_done(build_heap);
+    step_have_done(build_heap);
     free_all(of_current, ROOM);
 }
 
 /* The full slab did: it may be stolen. */
 static void return_full(void)
 {
-    have_done(build_heap);
+    step_have_done(build_heap);
     free_all(of_full, ROOM);
 }
 
@@ -124,7 +124,7 @@ static void settle_theft(void)
 {
     size_t live = 0;
     look_at_held();
-    have_done(look_at_current);
+    step_have_done(look_at_current);
     for (size_t i = 0; i < ROOM; i++)
         live += (of_full[i] != NULL) + (of_current[i] != NULL);
     for (size_t i = 0; i < SPARE * ROOM; i++)
@@ -136,10 +136,10 @@ static void settle_theft(void)
            live * BYTES);
     if (report->failures == 0) {
         has_acted = false;
-        have_done(use_up);
+        step_have_done(use_up);
         look_at_held();
     }
-    have_done(destroy_heap);
+    step_have_done(destroy_heap);
 }
 
 /* --- scenarios ------------------------------------------------------------------------------ */

@@ -101,6 +101,33 @@ static race_maybe void step_answer(struct step_link *link)
     atomic_fetch_add(&link->answered, 1);
 }
 
+/* What the first thread has the second one do while it prepares an operation. */
+static void (*_Atomic step_errand)(void);
+
+static race_maybe void step_have_done(void (*what)(void))
+{
+    atomic_store(&step_errand, what);
+    while (atomic_load(&step_errand))
+        sched_yield();
+}
+
+/* Until all is over: errands, and a round whenever one is asked for. */
+static race_maybe void step_serve(struct step_link *link, void (*do_round)(void))
+{
+    while (!atomic_load(&link->is_over)) {
+        void (*what)(void) = atomic_load(&step_errand);
+        if (what) {
+            what();
+            atomic_store(&step_errand, NULL);
+        } else if (step_is_asked(link)) {
+            do_round();
+            step_answer(link);
+        } else {
+            sched_yield();
+        }
+    }
+}
+
 /* --- the parent -------------------------------------------------------------------------- */
 
 struct step_tracer {
@@ -119,7 +146,7 @@ static race_maybe struct step_tracer step_fork(int (*body)(struct step_link *))
     tracer.child = fork();
     if (tracer.child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        alarm(120);
+        alarm(240);
         int failed = body(tracer.link);
         fflush(stdout);
         _exit(failed);
