@@ -46,6 +46,7 @@ TESTS = {
     "stack_step": Test("plain", "tests/race/stack_step.c"),
     "steal_step": Test("plain", "tests/race/steal_step.c"),
     "fork_batch": Test("plain", "tests/race/fork_batch.c"),
+    "fork_step": Test("plain", "tests/race/fork_step.c"),
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
     "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
     "steal": Test("plain", "tests/race/steal.c"),
@@ -263,7 +264,26 @@ MUTANTS = [
            "they are", [
         ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
          "    (void)0;\n"),
-    ], ["fork_batch"]),
+    ], ["fork_step", "fork_batch"]),
+    Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not have, "
+           "but not the caches' lists", [
+        ("src/tcache/slab.c", "        cache->partial[class] = NULL;\n", ""),
+    ], ["fork_step"]),
+    Mutant("unused_slab_after_fork", "a fork's child takes a slab that was just being made for a "
+           "full one", [
+        ("src/tcache/slab.c", "    if (live > 0 && live == span->fresh) {",
+         "    if (live == span->fresh) {"),
+    ], ["fork_step"]),
+    Mutant("locks_after_fork", "a fork's child has the locks of threads it does not have", [
+        ("src/arena/arena.c", "    mole_lock_init(&arena->lock);\n    bool is_interrupted",
+         "    bool is_interrupted"),
+    ], ["fork_step"]),
+    Mutant("half_linked_after_fork", "a fork's child has a run that is linked one way only", [
+        ("src/arena/arena.c", "        run->prev = prev;\n", ""),
+    ], ["fork_step"]),
+    Mutant("unlisted_after_fork", "in a fork's child, blocks wait in a slab that no list leads to", [
+        ("src/tcache/slab.c", "        mole_inbox_wake(span);\n", "        (void)0;\n"),
+    ], ["fork_step"]),
     Mutant("own_batches_after_fork", "a fork's child hands over what the tables gave back "
            "already", [
         ("src/tcache/process.c", "            memset(cache->batch, 0, sizeof cache->batch);\n",
