@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What must hold of the heaps in a fork's child, before it does anything: caches of threads that
- * are gone are orphans, with every block that is not live on a free list, and every slab that has
- * one in a list where it is found. Complaints go to the process that forked.
+ * What must hold of the heaps in a fork's child, before it does anything: caches of
+ * threads that are gone are orphans, with every block that is not live on a free list,
+ * and every slab that has one in a list where it is found. Complaints go to the process
+ * that forked.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What fork_step's threads have when the fork comes, and what the child does with it: it checks the
- * heaps and all blocks, has a thread of its own allocate, and frees everything.
+ * What fork_step's threads have when the fork comes, and what the child does with it: it
+ * checks the heaps and all blocks, has a thread of its own allocate, and frees
+ * everything.
  */
 #pragma once
 
@@ -32,7 +33,10 @@ static HANDLE heap;
 static struct known mine[KNOWN], theirs[KNOWN]; /* the first thread's, and the other's */
 static struct known subject; /* the block that the operation is about */
 
-/* Of the operation: its heap, NULL if malloc's, its block's size, and what is live meanwhile. */
+/*
+ * Of the operation: its heap, NULL if malloc's, its block's size, and what is live
+ * meanwhile.
+ */
 static HANDLE place;
 static size_t bytes;
 static void *held[ROOM];
@@ -87,7 +91,7 @@ static void free_held(void)
         (void)release(place, held[--held_count]);
 }
 
-/* --- the child ----------------------------------------------------------------------------- */
+/* --- the child ---------------------------------------------------------------------- */
 
 static void look_at(const struct known *known)
 {

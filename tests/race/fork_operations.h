@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operations that fork_step forks in: the first thread's, each prepared so that it takes the
- * path it is named after. The other thread does some errands for that.
+ * The operations that fork_step forks in: the first thread's, each prepared so that it
+ * takes the path it is named after. The other thread does some errands for that.
  */
 #pragma once
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork at every instruction of another thread's operation. One thread is stopped in it; another,
- * which is not traced, forks, and the child checks what it has of the heaps, then allocates, frees
- * and destroys. Long operations are forked in at evenly spaced instructions, or at each one if the
- * program is called with the argument `all`.
+ * fork at every instruction of another thread's operation. One thread is stopped in it;
+ * another, which is not traced, forks, and the child checks what it has of the heaps,
+ * then allocates, frees and destroys. Long operations are forked in at evenly spaced
+ * instructions, or at each one if the program is called with the argument `all`.
  *
+ *                  the process                the child
  *   first thread   an operation, stopped      gone
- *   the other      forks, waits for the child heaps checked, a thread of its own, all blocks freed
+ *   the other      forks, waits for it        checks, has a thread of its own, frees all
  *
- * The child may find the block that the operation is about live or free, but not anything else.
+ * The child may find the block that the operation is about live or free, but not anything
+ * else.
  */
 #include "fork_operations.h"
 
@@ -19,7 +21,7 @@ enum {
     FORK_STEP_MOST = 20000,
 };
 
-/* --- the other thread ------------------------------------------------------------------------ */
+/* --- the other thread --------------------------------------------------------------- */
 
 /* The child's exit status; -1: it hung. */
 static int await(pid_t child)
@@ -63,7 +65,7 @@ static void *be_the_other(void *argument)
     return NULL;
 }
 
-/* --- the first thread ------------------------------------------------------------------------- */
+/* --- the first thread --------------------------------------------------------------- */
 
 static void do_operation(struct step_link *link, const struct operation *operation)
 {
@@ -106,11 +108,14 @@ static int step_everything(struct step_link *link)
     return atomic_load(&race_failed) ? 1 : 0;
 }
 
-/* --- the parent -------------------------------------------------------------------------------- */
+/* --- the parent --------------------------------------------------------------------- */
 
 static bool is_all; /* fork at every instruction */
 
-/* The instructions of one operation; 0: it cannot be gone on with. Forks at every k-th, or never. */
+/*
+ * The instructions of one operation; 0: it cannot be gone on with. Forks at every k-th,
+ * or never.
+ */
 static size_t step_through(struct step_tracer *tracer, size_t k, size_t *forks)
 {
     size_t steps = 0;

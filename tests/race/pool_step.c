@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread's slots in the pool, one instruction at a time: the thread takes or gives a run while
- * another empties the slots or makes passes, and the other way round; and two threads' slots are
- * listed at once. In the end every run is somewhere, once.
+ * A thread's slots in the pool, one instruction at a time: the thread takes or gives a
+ * run while another empties the slots or makes passes, and the other way round; and two
+ * threads' slots are listed at once. In the end every run is somewhere, once.
  */
 #include "arena/pool.h"
 #include "scenario.h"
@@ -88,7 +88,7 @@ static void settle(void)
                times[i]);
 }
 
-/* --- what is stopped, and what the other thread does --------------------------------------- */
+/* --- what is stopped, and what the other thread does -------------------------------- */
 
 static void give(size_t from, size_t to)
 {
@@ -133,14 +133,19 @@ static void drain(void)
     mole_pool_drain(&slots);
 }
 
-/* So that slots filled before the first are emptied by the second, and purged by the third. */
+/*
+ * So that slots filled before the first are emptied by the second, and purged by the
+ * third.
+ */
 static void make_passes(void)
 {
     for (unsigned i = 0; i < 3; i++)
         (void)mole_pool_pass();
 }
 
-/* What there is: never new memory, for the pool has more runs than one run of this takes. */
+/*
+ * What there is: never new memory, for the pool has more runs than one run of this takes.
+ */
 static void take_other(struct mole_pool_slots *from)
 {
     if (others_count < RUNS)
@@ -189,7 +194,7 @@ static void given_before(void)
     others_count = 2;
 }
 
-/* --- listing of slots ------------------------------------------------------------------------ */
+/* --- listing of slots --------------------------------------------------------------- */
 
 enum { LISTED_MOST = 1000 };
 
@@ -225,7 +230,7 @@ static void list_settle(void)
     settle();
 }
 
-/* --- scenarios ------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------- */
 
 static const struct scene slots_scene = {reset, observe, settle};
 static const struct scene list_scene = {list_reset, NULL, list_settle};

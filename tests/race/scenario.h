@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scenarios for stepped tests of lock-free structures. One thread does one operation and is stopped
- * before each of its instructions; another thread, the other, looks at everything at each stop, and
- * acts: at every stop, or, in one run for each, at the k-th only. When the operation is over, the
- * first thread settles the accounts.
+ * Scenarios for stepped tests of lock-free structures. One thread does one operation and
+ * is stopped before each of its instructions; another thread, the other, looks at
+ * everything at each stop, and acts: at every stop, or, in one run for each, at the k-th
+ * only. When the operation is over, the first thread settles the accounts.
  *
  *   first thread   reset, before, | stepped, instruction by instruction |, settle
  *   the other                          observe; act; observe
@@ -68,7 +68,7 @@ __attribute__((format(printf, 1, 2))) static race_maybe void complain(const char
 
 #define expect(condition, ...) ((condition) ? (void)0 : complain(__VA_ARGS__))
 
-/* --- the other thread ---------------------------------------------------------------------- */
+/* --- the other thread --------------------------------------------------------------- */
 
 static void scenario_stop(void)
 {
@@ -91,7 +91,7 @@ static void *scenario_be_the_other(void *argument)
     return NULL;
 }
 
-/* --- the first thread ---------------------------------------------------------------------- */
+/* --- the first thread --------------------------------------------------------------- */
 
 static void scenario_run_once(struct step_link *link)
 {
@@ -136,7 +136,7 @@ static int scenario_child(struct step_link *link)
     return 0;
 }
 
-/* --- the parent ----------------------------------------------------------------------------- */
+/* --- the parent --------------------------------------------------------------------- */
 
 static void *scenario_shared(size_t bytes)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theft of slabs that came back whole, one instruction at a time, in a real heap: the thief is
- * stopped, and the owner allocates from the slab or gets it back.
+ * Theft of slabs that came back whole, one instruction at a time, in a real heap: the
+ * thief is stopped, and the owner allocates from the slab or gets it back.
  */
 #include "arena/inbox.h"
 #include "arena/span_map.h"
@@ -30,9 +30,9 @@ static void free_all(void **blocks, size_t count)
 }
 
 /*
- * The other thread's heap: a slab set aside and one that is current, both without a free block;
- * and two with enough free ones for use_up, which must not need the arena's lock: the thief may be
- * stopped while it holds that.
+ * The other thread's heap: a slab set aside and one that is current, both without a free
+ * block; and two with enough free ones for use_up, which must not need the arena's lock:
+ * the thief may be stopped while it holds that.
  */
 static void build_heap(void)
 {
@@ -81,7 +81,9 @@ static void use_up(void)
             race_stamp(held[i], BYTES, i);
 }
 
-/* The same where the owner may give a slab back: only if it need not wait for the thief. */
+/*
+ * The same where the owner may give a slab back: only if it need not wait for the thief.
+ */
 static void refill(void)
 {
     if (pthread_mutex_trylock(&record->arena.lock.mutex) != 0)
@@ -142,7 +144,7 @@ static void settle_theft(void)
     step_have_done(destroy_heap);
 }
 
-/* --- scenarios ------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------- */
 
 static const struct scene theft = {NULL, NULL, settle_theft};
 
