@@ -178,19 +178,19 @@ static void owner_takes_and_gives(void)
 /* A few slots have a run, the pool the others. */
 static void few_before(void)
 {
-    give(0, 3);
-    for (size_t i = 3; i < RUNS; i++)
+    give(0, 2);
+    for (size_t i = 2; i < RUNS; i++)
         mole_pool_give(NULL, runs[i]);
 }
 
 /* The same, but for two that the other thread has. */
 static void given_before(void)
 {
-    give(0, 3);
-    for (size_t i = 5; i < RUNS; i++)
+    give(0, 2);
+    for (size_t i = 4; i < RUNS; i++)
         mole_pool_give(NULL, runs[i]);
-    others[0] = runs[3];
-    others[1] = runs[4];
+    others[0] = runs[2];
+    others[1] = runs[3];
     others_count = 2;
 }
 

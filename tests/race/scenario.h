@@ -8,6 +8,8 @@
  *   first thread   reset, before, | stepped, instruction by instruction |, settle
  *   the other                          observe; act; observe
  *
+ * Stops before the k-th are passed over.
+ *
  * A program has a table of struct scenario and ends in scenario_main.
  */
 #pragma once
@@ -100,7 +102,8 @@ static void scenario_run_once(struct step_link *link)
         present->scene->reset();
     if (present->before)
         present->before();
-    stop = 0;
+    stop = chosen ? chosen - 1 : 0; /* until then it is as in the runs before */
+    atomic_store(&link->passed_over, stop);
     step_enter(link);
     present->stepped();
     step_leave(link);
@@ -151,7 +154,8 @@ static bool scenario_step_through(struct step_tracer *tracer)
     while (step_next(tracer)) {
         size_t steps = 0;
         do {
-            if (!step_ask(tracer, STEP_PATIENCE_MS)) {
+            if (steps >= atomic_load(&tracer->link->passed_over) &&
+                !step_ask(tracer, STEP_PATIENCE_MS)) {
                 race_fail("the other thread is held up or dead");
                 return false;
             }

@@ -51,10 +51,11 @@ enum {
  * (both).
  */
 struct step_link {
-    atomic_bool is_ready;  /* to be traced */
-    atomic_bool is_traced; /* writer: the parent */
-    atomic_bool is_inside; /* an operation */
-    atomic_bool is_over;   /* the second thread may go */
+    atomic_bool is_ready;      /* to be traced */
+    atomic_bool is_traced;     /* writer: the parent */
+    atomic_bool is_inside;     /* an operation */
+    atomic_bool is_over;       /* the second thread may go */
+    atomic_size_t passed_over; /* stops of the operation at which nothing is asked */
     atomic_uint asked;
     atomic_uint answered;
 };
