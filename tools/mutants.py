@@ -39,14 +39,15 @@ Test = namedtuple("Test", "flavour source seconds attempts", defaults=(40, 1))
 TESTS = {
     "batch": Test("plain", "tests/race/batch.c"),
     "bounds": Test("plain", "tests/race/bounds.c"),
-    "fast_path_step": Test("plain", "tests/race/fast_path_step.c"),
-    "adopt_step": Test("plain", "tests/race/adopt_step.c"),
-    "inbox_step": Test("plain", "tests/race/inbox_step.c"),
-    "pool_step": Test("plain", "tests/race/pool_step.c"),
-    "stack_step": Test("plain", "tests/race/stack_step.c"),
-    "steal_step": Test("plain", "tests/race/steal_step.c"),
+    "fast_path_step": Test("plain", "tests/race/fast_path_step.c", seconds=120),
+    "adopt_step": Test("plain", "tests/race/adopt_step.c", seconds=120),
+    "inbox_step": Test("plain", "tests/race/inbox_step.c", seconds=120),
+    "pool_step": Test("plain", "tests/race/pool_step.c", seconds=120),
+    "stack_step": Test("plain", "tests/race/stack_step.c", seconds=120),
+    "steal_step": Test("plain", "tests/race/steal_step.c", seconds=120),
     "first_call": Test("plain", "tests/race/first_call.c", attempts=3),
     "fork_batch": Test("plain", "tests/race/fork_batch.c"),
+    "fork_step": Test("plain", "tests/race/fork_step.c", seconds=120),
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
     "mode_step": Test("plain", "tests/race/mode_step.c"),
     "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
@@ -284,7 +285,26 @@ MUTANTS = [
            "they are", [
         ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
          "    (void)0;\n"),
-    ], ["fork_batch"]),
+    ], ["fork_step", "fork_batch"]),
+    Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not have, "
+           "but not the caches' lists", [
+        ("src/tcache/slab.c", "        cache->partial[class] = NULL;\n", ""),
+    ], ["fork_step"]),
+    Mutant("unused_slab_after_fork", "a fork's child takes a slab that was just being made for a "
+           "full one", [
+        ("src/tcache/slab.c", "    if (live > 0 && live == span->fresh) {",
+         "    if (live == span->fresh) {"),
+    ], ["fork_step"]),
+    Mutant("locks_after_fork", "a fork's child has the locks of threads it does not have", [
+        ("src/arena/arena.c", "    mole_lock_init(&arena->lock);\n    bool is_interrupted",
+         "    bool is_interrupted"),
+    ], ["fork_step"]),
+    Mutant("half_linked_after_fork", "a fork's child has a run that is linked one way only", [
+        ("src/arena/arena.c", "        run->prev = prev;\n", ""),
+    ], ["fork_step"]),
+    Mutant("unlisted_after_fork", "in a fork's child, blocks wait in a slab that no list leads to", [
+        ("src/tcache/slab.c", "        mole_inbox_wake(span);\n", "        (void)0;\n"),
+    ], ["fork_step"]),
     Mutant("start_seen_early", "a start is seen before it is known whose it is", [
         # The pause only makes it likelier that somebody comes between the two.
         ("src/tcache/process.c", "        if (!cas_acq(&state_a, &state, process))\n"

@@ -10,6 +10,7 @@
  * the tables of their slabs, whatever instruction they were at, and become orphans; locks are made
  * anew. The forking thread's own caches are kept as they are, for it may have been interrupted in
  * the middle of an operation by the signal whose handler forks.
+ * Checked by: tests/race/fork_step.c (every instruction), tests/race/fork.c.
  */
 #pragma once
 

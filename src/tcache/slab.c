@@ -223,11 +223,11 @@ static void rebuild_slab(struct mole_tcache *cache, struct mole_pool_slots *slot
     span->armed = span->countdown = 0;
     span->woken_next = NULL;
     int32_t live = (int32_t)mole_span_live_count(span);
-    if (live && live == span->fresh) {
+    if (live > 0 && live == span->fresh) {
         mole_slab_make_full(cache, span);
     } else {
         mole_slab_make_partial(cache, span, live);
-        if (live == 0)
+        if (live == 0) /* maybe never used, and only some of its pages in the map */
             retire(cache, slots, span);
     }
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A heap's list of caches, adoption and keys, one instruction at a time: a thread adopts an orphan,
- * lets a cache go, puts a new one on the list or sets a mode, and another does likewise. A cache is
- * one thread's at most, none is lost from the list, and its key says what the heap's word says.
+ * A heap's list of caches, adoption and keys, one instruction at a time: a thread adopts
+ * an orphan, lets a cache go, puts a new one on the list or sets a mode, and another does
+ * likewise. A cache is one thread's at most, none is lost from the list, and its key says
+ * what the heap's word says.
  */
 #include "arena/heap.h"
 #include "scenario.h"
@@ -116,7 +117,7 @@ static void settle_with_spare(void)
     settle();
 }
 
-/* --- what is stopped, and what the other thread does --------------------------------------- */
+/* --- what is stopped, and what the other thread does -------------------------------- */
 
 static void one_orphan_before(void)
 {
@@ -218,7 +219,7 @@ static void other_lists_and_lets_go(void)
     other_lets_go();
 }
 
-/* --- scenarios ------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------- */
 
 static const struct scene caches = {reset, observe, settle};
 static const struct scene spare = {reset, observe, settle_with_spare};

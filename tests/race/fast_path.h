@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What fast_path_step's two threads do besides the operation that is stepped: the victim, which is
- * stopped, and the worker, which runs on and at each stop does a round of everything. Blocks that
- * one of them allocates and the other frees pass through supplies.
+ * What fast_path_step's two threads do besides the operation that is stepped: the victim,
+ * which is stopped, and the worker, which runs on and at each stop does a round of
+ * everything. Blocks that one of them allocates and the other frees pass through
+ * supplies.
  */
 #pragma once
 
@@ -23,7 +24,7 @@ enum {
 static HANDLE heap;  /* everybody's */
 static HANDLE alone; /* HEAP_NO_SERIALIZE, the victim's */
 
-/* --- blocks that one thread allocates and the other frees --------------------------------- */
+/* --- blocks that one thread allocates and the other frees --------------------------- */
 
 enum { SUPPLY_ROOM = 8192, SUPPLY_LOW = 64 };
 
@@ -92,7 +93,7 @@ static void supply_empty(struct supply *supplies)
                 race_require(HeapFree(heap, 0, block), "HeapFree refused a live block");
 }
 
-/* --- the worker --------------------------------------------------------------------------- */
+/* --- the worker --------------------------------------------------------------------- */
 
 static void heap_pair(size_t bytes)
 {
@@ -138,31 +139,15 @@ static void do_round(void)
     malloc_free_other(&to_worker[MALLOC_BATCH]);
 }
 
-/* What the victim has the worker do while it prepares an operation. */
-static void (*_Atomic errand)(void);
-
-static void have_worker_do(void (*what)(void))
+static void serve(void)
 {
-    atomic_store(&errand, what);
-    while (atomic_load(&errand))
-        sched_yield();
+    supply_fill(to_victim);
+    do_round();
 }
 
 static void *run_on(void *argument)
 {
-    struct step_link *link = argument;
-    while (!atomic_load(&link->is_over)) {
-        supply_fill(to_victim);
-        void (*what)(void) = atomic_load(&errand);
-        if (what) {
-            what();
-            atomic_store(&errand, NULL);
-        } else if (step_is_asked(link)) {
-            do_round();
-            step_answer(link);
-        } else {
-            sched_yield();
-        }
-    }
+    supply_fill(to_victim);
+    step_serve(argument, serve);
     return NULL;
 }

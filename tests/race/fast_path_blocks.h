@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations of fast_path_step on blocks: the victim's own, and those that the worker allocated.
- * Each is prepared, run and then found to have done what its name says.
+ * Operations of fast_path_step on blocks: the victim's own, and those that the worker
+ * allocated. Each is prepared, run and then found to have done what its name says.
  */
 #pragma once
 
@@ -35,7 +35,7 @@ static void prepare_nothing(void)
 {
 }
 
-/* --- a heap's blocks ------------------------------------------------------------------------ */
+/* --- a heap's blocks ---------------------------------------------------------------- */
 
 /* Give its class a free block in its current slab. */
 static void heap_prepare_hit(void)
@@ -123,7 +123,7 @@ static bool heap_is_resized(void)
            HeapFree(*present->in, 0, subject);
 }
 
-/* --- malloc's ------------------------------------------------------------------------------- */
+/* --- malloc's ----------------------------------------------------------------------- */
 
 static void malloc_prepare_hit(void)
 {
@@ -178,7 +178,7 @@ static bool malloc_is_resized(void)
     return is_true;
 }
 
-/* --- the worker's blocks ---------------------------------------------------------------------- */
+/* --- the worker's blocks ------------------------------------------------------------ */
 
 static void prepare_batch(struct supply *supply)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operations that fast_path_step stops in: all that the README's table of progress says never
- * wait or are lock-free.
+ * The operations that fast_path_step stops in: all that the README's table of progress
+ * says never wait or are lock-free.
  */
 #pragma once
 

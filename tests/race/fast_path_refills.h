@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operations of fast_path_step that go beyond one slab: refills, heaps that are new to the victim,
- * and heaps as such. What may run to the system for new memory is prepared to find some.
+ * Operations of fast_path_step that go beyond one slab: refills, heaps that are new to
+ * the victim, and heaps as such. What may run to the system for new memory is prepared to
+ * find some.
  */
 #pragma once
 
 #include "fast_path_blocks.h"
 
-/* --- refills without the arena ---------------------------------------------------------------- */
+/* --- refills without the arena ------------------------------------------------------ */
 
 enum { REFILL_BYTES = 1024, REFILL_MOST = 256 };
 
@@ -28,7 +29,10 @@ static void refill_take_one(void)
     refill_blocks[refill_count++] = HeapAlloc(refilled, 0, REFILL_BYTES);
 }
 
-/* Until the current slab has no free block, and `used_up`: none that was never used either. */
+/*
+ * Until the current slab has no free block, and `used_up`: none that was never used
+ * either.
+ */
 static void refill_exhaust(bool used_up)
 {
     refilled = HeapCreate(0, 0, 0);
@@ -50,14 +54,14 @@ static void refill_prepare_inbox(void)
 {
     refill_exhaust(true);
     returned = refill_blocks[refill_count - 1];
-    have_worker_do(refill_return);
+    step_have_done(refill_return);
 }
 
 static void refill_prepare_woken(void)
 {
     refill_exhaust(true);
     returned = refill_blocks[0];
-    have_worker_do(refill_return);
+    step_have_done(refill_return);
 }
 
 static void refill_prepare_partial(void)
@@ -91,7 +95,7 @@ static bool refill_is_unused(void)
     return is_new && HeapDestroy(refilled);
 }
 
-/* --- a heap that is new to the victim ----------------------------------------------------------- */
+/* --- a heap that is new to the victim ----------------------------------------------- */
 
 static HANDLE visited; /* the worker's */
 static uint64_t adoptions;
@@ -106,7 +110,7 @@ static void visit_create(void)
 
 static void visit_prepare(void)
 {
-    have_worker_do(visit_create);
+    step_have_done(visit_create);
 }
 
 /* So that there is a cache to borrow, with a block. */
@@ -159,7 +163,7 @@ static bool visit_has_freed(void)
     return is_true && race_allocated(visited) == 0 && HeapDestroy(visited);
 }
 
-/* --- heaps ---------------------------------------------------------------------------------- */
+/* --- heaps -------------------------------------------------------------------------- */
 
 static HANDLE created;
 enum { LISTED = 16 };

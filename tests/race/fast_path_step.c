@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fast paths take no lock and never wait. A thread is stopped before each instruction of an
- * operation; at each stop another thread does every kind of operation on the same heap and on
- * malloc's, those that take the arenas' locks included, and must finish. That the stopped thread
- * waits for nobody shows in its bounded number of instructions, none of which is a system call.
- * A lock-free loop goes round again when another thread succeeds: where both use the same list,
- * rounds are spaced out.
+ * The fast paths take no lock and never wait. A thread is stopped before each instruction
+ * of an operation; at each stop another thread does every kind of operation on the same
+ * heap and on malloc's, those that take the arenas' locks included, and must finish. That
+ * the stopped thread waits for nobody shows in its bounded number of instructions, none
+ * of which is a system call. A lock-free loop goes round again when another thread
+ * succeeds: where both use the same list, rounds are spaced out.
  *
- * Last comes an operation that does take a lock: it must be seen to hold the others up, else
- * these tests would see nothing.
+ * Last comes an operation that does take a lock: it must be seen to hold the others up,
+ * else these tests would see nothing.
  */
 #include <dlfcn.h>
 
@@ -23,7 +23,10 @@ enum {
     CONTROL_PATIENCE_MS = 500,
 };
 
-/* A CONTENDED operation is gone through so often that there is a round at each instruction. */
+/*
+ * A CONTENDED operation is gone through so often that there is a round at each
+ * instruction.
+ */
 static size_t repeats_of(const struct operation *operation)
 {
     return operation->kind == CONTENDED ? SPACING : REPEATS;
@@ -69,9 +72,12 @@ static int step_everything(struct step_link *link)
     return atomic_load(&race_failed) ? 1 : 0;
 }
 
-/* --- the parent --------------------------------------------------------------------------- */
+/* --- the parent --------------------------------------------------------------------- */
 
-/* Where an instruction is. The child was forked, so its code lies where the parent's does. */
+/*
+ * Where an instruction is. The child was forked, so its code lies where the parent's
+ * does.
+ */
 static const char *place_of(uintptr_t pc)
 {
     static const struct {

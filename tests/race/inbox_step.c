@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock-free lists of a slab, one instruction at a time: the inbox and the owner's woken list.
- * What must hold at every stop is in observe().
+ * The lock-free lists of a slab, one instruction at a time: the inbox and the owner's
+ * woken list. What must hold at every stop is in observe().
  */
 #include "arena/inbox.h"
 #include "scenario.h"
@@ -9,7 +9,7 @@
 
 enum { BLOCKS = 16, SLAB_CLASS = 31, SLAB_BYTES = 1024 };
 
-/* --- one slab, seen as its owner and its freeing threads do -------------------------------- */
+/* --- one slab, seen as its owner and its freeing threads do ------------------------- */
 
 static struct mole_owner owner;
 static struct mole_span *slab;    /* whose inbox is tested */
@@ -63,7 +63,9 @@ struct list {
     uint32_t first, last, count;
 };
 
-/* Link the next `count` blocks as a batch does. None, count 0, if there are not so many. */
+/*
+ * Link the next `count` blocks as a batch does. None, count 0, if there are not so many.
+ */
 static struct list link_next(uint32_t count)
 {
     struct list list = {.first = next_block, .last = next_block + count - 1};
@@ -198,7 +200,7 @@ static void settle_accounts(void)
     mole_span_check(slab);
 }
 
-/* --- what is stopped, and what the other thread does --------------------------------------- */
+/* --- what is stopped, and what the other thread does -------------------------------- */
 
 static struct list ready; /* what the stepped push hands over */
 
@@ -316,7 +318,7 @@ static void take_and_push(void)
     push(1);
 }
 
-/* --- scenarios ------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------- */
 
 static const struct scene lists = {reset, observe, settle_accounts};
 

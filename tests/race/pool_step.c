@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread's slots in the pool, one instruction at a time: the thread takes or gives a run while
- * another empties the slots or makes passes, and the other way round; and two threads' slots are
- * listed at once. In the end every run is somewhere, once.
+ * A thread's slots in the pool, one instruction at a time: the thread takes or gives a
+ * run while another empties the slots or makes passes, and the other way round; and two
+ * threads' slots are listed at once. In the end every run is somewhere, once.
  */
 #include "arena/pool.h"
 #include "scenario.h"
@@ -88,7 +88,7 @@ static void settle(void)
                times[i]);
 }
 
-/* --- what is stopped, and what the other thread does --------------------------------------- */
+/* --- what is stopped, and what the other thread does -------------------------------- */
 
 static void give(size_t from, size_t to)
 {
@@ -133,14 +133,19 @@ static void drain(void)
     mole_pool_drain(&slots);
 }
 
-/* So that slots filled before the first are emptied by the second, and purged by the third. */
+/*
+ * So that slots filled before the first are emptied by the second, and purged by the
+ * third.
+ */
 static void make_passes(void)
 {
     for (unsigned i = 0; i < 3; i++)
         (void)mole_pool_pass();
 }
 
-/* What there is: never new memory, for the pool has more runs than one run of this takes. */
+/*
+ * What there is: never new memory, for the pool has more runs than one run of this takes.
+ */
 static void take_other(struct mole_pool_slots *from)
 {
     if (others_count < RUNS)
@@ -173,58 +178,59 @@ static void owner_takes_and_gives(void)
 /* A few slots have a run, the pool the others. */
 static void few_before(void)
 {
-    give(0, 3);
-    for (size_t i = 3; i < RUNS; i++)
+    give(0, 2);
+    for (size_t i = 2; i < RUNS; i++)
         mole_pool_give(NULL, runs[i]);
 }
 
 /* The same, but for two that the other thread has. */
 static void given_before(void)
 {
-    give(0, 3);
-    for (size_t i = 5; i < RUNS; i++)
+    give(0, 2);
+    for (size_t i = 4; i < RUNS; i++)
         mole_pool_give(NULL, runs[i]);
-    others[0] = runs[3];
-    others[1] = runs[4];
+    others[0] = runs[2];
+    others[1] = runs[3];
     others_count = 2;
 }
 
-/* --- listing of slots ------------------------------------------------------------------------ */
+/* --- listing of slots --------------------------------------------------------------- */
 
 enum { LISTED_MOST = 1000 };
 
 static struct mole_pool_slots listed[LISTED_MOST];
-static size_t listed_count; /* records are listed once, for good */
+static atomic_size_t listed_count; /* records are listed once, for good */
 static size_t listed_before;
 
 static void list_reset(void)
 {
     reset();
-    listed_before = listed_count;
-    if (listed_count + 100 > LISTED_MOST)
+    listed_before = atomic_load(&listed_count);
+    if (listed_before + 100 > LISTED_MOST)
         abort();
 }
 
 static void list_one(void)
 {
-    mole_pool_enlist(&listed[__atomic_fetch_add(&listed_count, 1, __ATOMIC_RELAXED)]);
+    mole_pool_enlist(&listed[atomic_fetch_add(&listed_count, 1)]);
 }
 
 /* Passes find them all: a run in each of the new ones is taken out. */
 static void list_settle(void)
 {
-    for (size_t i = listed_before; i < listed_count; i++)
+    size_t end = atomic_load(&listed_count);
+    for (size_t i = listed_before; i < end; i++)
         mole_pool_give(&listed[i], runs[(i - listed_before) % RUNS]);
     make_passes();
-    for (size_t i = listed_before; i < listed_count; i++)
+    for (size_t i = listed_before; i < end; i++)
         expect(!load_rlx(&listed[i].slot_a[0]), "acted at %zu: slots were not listed",
                chosen);
-    for (size_t i = listed_count - listed_before; i < RUNS; i++)
+    for (size_t i = end - listed_before; i < RUNS; i++)
         mole_pool_give(NULL, runs[i]);
     settle();
 }
 
-/* --- scenarios ------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------- */
 
 static const struct scene slots_scene = {reset, observe, settle};
 static const struct scene list_scene = {list_reset, NULL, list_settle};

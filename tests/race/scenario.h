@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Scenarios for stepped tests of lock-free structures. One thread does one operation and is stopped
- * before each of its instructions; another thread, the other, looks at everything at each stop, and
- * acts: at every stop, or, in one run for each, at the k-th only. When the operation is over, the
- * first thread settles the accounts.
+ * Scenarios for stepped tests of lock-free structures. One thread does one operation and
+ * is stopped before each of its instructions; another thread, the other, looks at
+ * everything at each stop, and acts: at every stop, or, in one run for each, at the k-th
+ * only. When the operation is over, the first thread settles the accounts.
  *
  *   first thread   reset, before, | stepped, instruction by instruction |, settle
  *   the other                          observe; act; observe
+ *
+ * Stops before the k-th are passed over.
  *
  * A program has a table of struct scenario and ends in scenario_main.
  */
@@ -68,17 +70,7 @@ __attribute__((format(printf, 1, 2))) static race_maybe void complain(const char
 
 #define expect(condition, ...) ((condition) ? (void)0 : complain(__VA_ARGS__))
 
-/* --- the other thread ---------------------------------------------------------------------- */
-
-/* Have it do something while the first one waits. */
-static void (*_Atomic errand)(void);
-
-static race_maybe void have_done(void (*what)(void))
-{
-    atomic_store(&errand, what);
-    while (atomic_load(&errand))
-        sched_yield();
-}
+/* --- the other thread --------------------------------------------------------------- */
 
 static void scenario_stop(void)
 {
@@ -97,23 +89,11 @@ static void scenario_stop(void)
 
 static void *scenario_be_the_other(void *argument)
 {
-    struct step_link *link = argument;
-    while (!atomic_load(&link->is_over)) {
-        void (*what)(void) = atomic_load(&errand);
-        if (what) {
-            what();
-            atomic_store(&errand, NULL);
-        } else if (step_is_asked(link)) {
-            scenario_stop();
-            step_answer(link);
-        } else {
-            sched_yield();
-        }
-    }
+    step_serve(argument, scenario_stop);
     return NULL;
 }
 
-/* --- the first thread ---------------------------------------------------------------------- */
+/* --- the first thread --------------------------------------------------------------- */
 
 static void scenario_run_once(struct step_link *link)
 {
@@ -122,7 +102,8 @@ static void scenario_run_once(struct step_link *link)
         present->scene->reset();
     if (present->before)
         present->before();
-    stop = 0;
+    stop = chosen ? chosen - 1 : 0; /* until then it is as in the runs before */
+    atomic_store(&link->passed_over, stop);
     step_enter(link);
     present->stepped();
     step_leave(link);
@@ -158,7 +139,7 @@ static int scenario_child(struct step_link *link)
     return 0;
 }
 
-/* --- the parent ----------------------------------------------------------------------------- */
+/* --- the parent --------------------------------------------------------------------- */
 
 static void *scenario_shared(size_t bytes)
 {
@@ -173,7 +154,8 @@ static bool scenario_step_through(struct step_tracer *tracer)
     while (step_next(tracer)) {
         size_t steps = 0;
         do {
-            if (!step_ask(tracer, STEP_PATIENCE_MS)) {
+            if (steps >= atomic_load(&tracer->link->passed_over) &&
+                !step_ask(tracer, STEP_PATIENCE_MS)) {
                 race_fail("the other thread is held up or dead");
                 return false;
             }

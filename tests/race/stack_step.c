@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tagged stacks of records, one instruction at a time: a push, a pop or the taking of all is
- * stopped, and another thread pops and pushes, so that the stack's first record is the one it was,
- * with others below it.
+ * The tagged stacks of records, one instruction at a time: a push, a pop or the taking of
+ * all is stopped, and another thread pops and pushes, so that the stack's first record is
+ * the one it was, with others below it.
  */
 #include "arena/meta.h"
 #include "scenario.h"
@@ -102,7 +102,7 @@ static void settle_all(void)
     settle_with(times);
 }
 
-/* --- what is stopped, and what the other thread does --------------------------------------- */
+/* --- what is stopped, and what the other thread does -------------------------------- */
 
 /* Two records are the other thread's, the rest in the stack. */
 static void filled_before(void)
@@ -215,7 +215,7 @@ static void pop_all_and_push_first(void)
     other_pushes(first);
 }
 
-/* --- scenarios ------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------- */
 
 static const struct scene one = {reset, observe, settle};
 static const struct scene all = {reset, observe, settle_all};

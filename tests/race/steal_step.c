@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theft of slabs that came back whole, one instruction at a time, in a real heap: the thief is
- * stopped, and the owner allocates from the slab or gets it back.
+ * Theft of slabs that came back whole, one instruction at a time, in a real heap: the
+ * thief is stopped, and the owner allocates from the slab or gets it back.
  */
 #include "arena/inbox.h"
 #include "arena/span_map.h"
@@ -30,9 +30,9 @@ static void free_all(void **blocks, size_t count)
 }
 
 /*
- * The other thread's heap: a slab set aside and one that is current, both without a free block;
- * and two with enough free ones for use_up, which must not need the arena's lock: the thief may be
- * stopped while it holds that.
+ * The other thread's heap: a slab set aside and one that is current, both without a free
+ * block; and two with enough free ones for use_up, which must not need the arena's lock:
+ * the thief may be stopped while it holds that.
  */
 static void build_heap(void)
 {
@@ -53,14 +53,14 @@ static void build_heap(void)
 /* The current slab came back whole. */
 static void return_current(void)
 {
-    have_done(build_heap);
+    step_have_done(build_heap);
     free_all(of_current, ROOM);
 }
 
 /* The full slab did: it may be stolen. */
 static void return_full(void)
 {
-    have_done(build_heap);
+    step_have_done(build_heap);
     free_all(of_full, ROOM);
 }
 
@@ -81,7 +81,9 @@ static void use_up(void)
             race_stamp(held[i], BYTES, i);
 }
 
-/* The same where the owner may give a slab back: only if it need not wait for the thief. */
+/*
+ * The same where the owner may give a slab back: only if it need not wait for the thief.
+ */
 static void refill(void)
 {
     if (pthread_mutex_trylock(&record->arena.lock.mutex) != 0)
@@ -124,7 +126,7 @@ static void settle_theft(void)
 {
     size_t live = 0;
     look_at_held();
-    have_done(look_at_current);
+    step_have_done(look_at_current);
     for (size_t i = 0; i < ROOM; i++)
         live += (of_full[i] != NULL) + (of_current[i] != NULL);
     for (size_t i = 0; i < SPARE * ROOM; i++)
@@ -136,13 +138,13 @@ static void settle_theft(void)
            live * BYTES);
     if (report->failures == 0) {
         has_acted = false;
-        have_done(use_up);
+        step_have_done(use_up);
         look_at_held();
     }
-    have_done(destroy_heap);
+    step_have_done(destroy_heap);
 }
 
-/* --- scenarios ------------------------------------------------------------------------------ */
+/* --- scenarios ---------------------------------------------------------------------- */
 
 static const struct scene theft = {NULL, NULL, settle_theft};
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stepping. The first thread of a child process is stopped before each instruction of an
- * operation, and at each stop a second thread of the child, which runs freely, is asked for one
- * round of whatever it does. A round that does not end means that the stopped thread is in the
- * way.
+ * operation, and at each stop a second thread of the child, which runs freely, is asked
+ * for one round of whatever it does. A round that does not end means that the stopped
+ * thread is in the way.
  *
- *   parent (traces)     child, first thread               child, second thread
+ *   parent (traces)     child, first thread         child, second thread
  *   step_next   ------> step_enter, operation, step_leave
  *   step_once   ------>    one instruction
- *   step_ask    ----------------------------------------> step_is_asked, a round, step_answer
+ *   step_ask    ----------------------------------> step_is_asked, a round, step_answer
  *
- * The three share a struct step_link. x86-64 only: elsewhere a stop between a load-linked and its
- * store-conditional would make every retry fail.
+ * The three share a struct step_link. x86-64 only: elsewhere a stop between a load-linked
+ * and its store-conditional would make every retry fail.
  */
 #pragma once
 
@@ -46,12 +46,16 @@ enum {
     STEP_PATIENCE_MS = 10000, /* for one round */
 };
 
-/* Writer: the first thread, but for asked (parent), answered (second thread), is_over (both). */
+/*
+ * Writer: the first thread, but for asked (parent), answered (second thread), is_over
+ * (both).
+ */
 struct step_link {
-    atomic_bool is_ready;  /* to be traced */
-    atomic_bool is_traced; /* writer: the parent */
-    atomic_bool is_inside; /* an operation */
-    atomic_bool is_over;   /* the second thread may go */
+    atomic_bool is_ready;      /* to be traced */
+    atomic_bool is_traced;     /* writer: the parent */
+    atomic_bool is_inside;     /* an operation */
+    atomic_bool is_over;       /* the second thread may go */
+    atomic_size_t passed_over; /* stops of the operation at which nothing is asked */
     atomic_uint asked;
     atomic_uint answered;
 };
@@ -67,7 +71,7 @@ static race_maybe struct step_link *step_link_create(void)
     return link;
 }
 
-/* --- the child's first thread ------------------------------------------------------------ */
+/* --- the child's first thread ------------------------------------------------------- */
 
 /* Wait to be traced. False: it is not to be. */
 static race_maybe bool step_begin(struct step_link *link)
@@ -89,7 +93,7 @@ static race_maybe void step_leave(struct step_link *link)
     atomic_store_explicit(&link->is_inside, false, memory_order_release);
 }
 
-/* --- the child's second thread ----------------------------------------------------------- */
+/* --- the child's second thread ------------------------------------------------------ */
 
 static race_maybe bool step_is_asked(struct step_link *link)
 {
@@ -101,7 +105,34 @@ static race_maybe void step_answer(struct step_link *link)
     atomic_fetch_add(&link->answered, 1);
 }
 
-/* --- the parent -------------------------------------------------------------------------- */
+/* What the first thread has the second one do while it prepares an operation. */
+static void (*_Atomic step_errand)(void);
+
+static race_maybe void step_have_done(void (*what)(void))
+{
+    atomic_store(&step_errand, what);
+    while (atomic_load(&step_errand))
+        sched_yield();
+}
+
+/* Until all is over: errands, and a round whenever one is asked for. */
+static race_maybe void step_serve(struct step_link *link, void (*do_round)(void))
+{
+    while (!atomic_load(&link->is_over)) {
+        void (*what)(void) = atomic_load(&step_errand);
+        if (what) {
+            what();
+            atomic_store(&step_errand, NULL);
+        } else if (step_is_asked(link)) {
+            do_round();
+            step_answer(link);
+        } else {
+            sched_yield();
+        }
+    }
+}
+
+/* --- the parent --------------------------------------------------------------------- */
 
 struct step_tracer {
     struct step_link *link;
@@ -119,7 +150,7 @@ static race_maybe struct step_tracer step_fork(int (*body)(struct step_link *))
     tracer.child = fork();
     if (tracer.child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        alarm(120);
+        alarm(240);
         int failed = body(tracer.link);
         fflush(stdout);
         _exit(failed);
@@ -176,7 +207,10 @@ static race_maybe void step_read_pc(struct step_tracer *tracer)
 #endif
 }
 
-/* Run to the first instruction of the next operation. False: there is none, the child ended. */
+/*
+ * Run to the first instruction of the next operation. False: there is none, the child
+ * ended.
+ */
 static race_maybe bool step_next(struct step_tracer *tracer)
 {
     if (!step_resume(tracer, PTRACE_CONT))
