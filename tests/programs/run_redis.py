@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """redis-server under load, every answer checked; then a snapshot by a forked child, and a restart
-from it."""
+from it. All answers, and the digest of all it holds, are the same as without the library."""
 import hashlib
 import os
 import subprocess
@@ -14,6 +14,7 @@ class Client:
 
     def __init__(self, connection):
         self.connection = connection
+        self.told = hashlib.sha256()
         self.stream = connection.makefile("rb")
 
     def send(self, *words):
@@ -24,13 +25,19 @@ class Client:
         self.connection.sendall(out)
 
     def receive(self):
+        """The next answer; `told` has seen all of them but those that no two servers give."""
+        answer = self.read()
+        self.told.update(repr(answer).encode())
+        return answer
+
+    def read(self):
         line = self.stream.readline()
         kind, rest = line[:1], line[1:-2]
         if kind == b"$":
             length = int(rest)
             return None if length < 0 else self.stream.read(length + 2)[:-2]
         if kind == b"*":
-            return [self.receive() for _ in range(int(rest))]
+            return [self.read() for _ in range(int(rest))]
         if kind == b":":
             return int(rest)
         if kind == b"-":
@@ -40,6 +47,17 @@ class Client:
     def call(self, *words):
         self.send(*words)
         return self.receive()
+
+    def info(self, section):
+        self.send("INFO", section)
+        return self.read()
+
+    def members(self, key):
+        """A set has no order."""
+        self.send("SMEMBERS", key)
+        answer = sorted(map(int, self.read()))
+        self.told.update(repr(answer).encode())
+        return answer
 
 
 def value(number):
@@ -73,62 +91,83 @@ def check(client, count):
         items = client.call("LRANGE", f"list:{n}", 0, -1)
         wrong += items != [value(i)[:100] for i in range(n, count, 50)]
         wrong += client.call("HGET", f"hash:{n}", f"field:{n}") != b"%d" % n
-    wrong += sorted(map(int, client.call("SMEMBERS", "set:3"))) != list(range(3, count, 10))
+    for n in range(10):
+        wrong += client.members(f"set:{n}") != list(range(n, count, 10))
     return wrong
 
 
-def session(place, server, count):
-    """One server: filled, checked, saved by a child, ended, started again, checked again."""
+def digest(client):
+    """Of all keys and values, whatever their order; then what the client was told so far."""
+    return client.call("DEBUG", "DIGEST"), client.told.hexdigest()
+
+
+def start(place, server, preloads):
+    """A server and a client of it, which is None when it does not come up."""
     port = free_port()
-    args = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", place.path,
-            "--save", "", "--appendonly", "no", "--logfile", place.file("redis.log"),
-            "--io-threads", "2", "--dbfilename", "dump.rdb"]
-    process = place.start(args, True)
+    process = place.start([server, "--port", str(port), "--bind", "127.0.0.1", "--dir",
+                           place.path, "--save", "", "--appendonly", "no", "--logfile",
+                           place.file("redis.log"), "--io-threads", "2", "--dbfilename",
+                           f"dump.{preloads}.rdb", "--enable-debug-command", "yes"], preloads)
     connection = connect(port, process)
     case(connection is not None, "redis-server does not come up")
-    if connection is None:
+    process.port = port
+    return process, Client(connection) if connection else None
+
+
+def stop(process, client):
+    client.send("SHUTDOWN", "NOSAVE")
+    case(process.wait(timeout=30) == 0, f"redis-server ends with {process.returncode}")
+
+
+def fill_and_save(place, server, count, preloads):
+    """A server that is filled, checked, and saved by a child. What its client was told."""
+    process, client = start(place, server, preloads)
+    if client is None:
         return None
-    client = Client(connection)
     case(fill(client, count) == 0, "redis-server answers wrong while it is filled")
     case(check(client, count) == 0, "redis-server gives other values back")
     client.call("BGSAVE")
-    while b"rdb_bgsave_in_progress:1" in client.call("INFO", "persistence"):
+    while b"rdb_bgsave_in_progress:1" in client.info("persistence"):
         pass
-    case(b"rdb_last_bgsave_status:ok" in client.call("INFO", "persistence"),
+    case(b"rdb_last_bgsave_status:ok" in client.info("persistence"),
          "the forked child could not save")
-    cli = subprocess.run(["redis-cli", "-p", str(port), "DBSIZE"], stdout=subprocess.PIPE,
-                         timeout=20, check=False)
+    cli = subprocess.run(["redis-cli", "-p", str(process.port), "DBSIZE"],
+                         stdout=subprocess.PIPE, timeout=20, check=False)
     case(cli.stdout.strip() == b"%d" % client.call("DBSIZE"), "redis-cli is told otherwise")
-    client.send("SHUTDOWN", "NOSAVE")
-    case(process.wait(timeout=30) == 0, f"redis-server ends with {process.returncode}")
-    return process
+    told = digest(client)
+    stop(process, client)
+    if preloads:
+        made = frees(process.stats)
+        case(made >= 20000, f"redis-server made only {made} frees through the library")
+        print(f"redis-server: {made} frees")
+    case(os.path.getsize(place.file(f"dump.{preloads}.rdb")) > 1000, "there is no snapshot")
+    return told
+
+
+def load_and_empty(place, server, count, preloads):
+    """A server that starts from the snapshot, and is emptied. What its client was told."""
+    process, client = start(place, server, preloads)
+    if client is None:
+        return None
+    case(check(client, count) == 0, "other values after the restart")
+    told = digest(client)
+    case(client.call("FLUSHALL") == b"OK", "FLUSHALL failed")
+    case(client.call("DBSIZE") == 0, "not everything is gone")
+    stop(process, client)
+    if preloads:
+        case(frees(process.stats) >= 20000, "hardly any frees after the restart")
+    return told
 
 
 def main():
     server, _ = need("redis-server", "redis-cli")
     count = 6000
     with Scratch() as place:
-        process = session(place, server, count)
-        if process is None:
-            end()
-        first = frees(process.stats)
-        case(first >= 20000, f"redis-server made only {first} frees through the library")
-        print(f"redis-server: {first} frees")
-        case(os.path.getsize(place.file("dump.rdb")) > 1000, "there is no snapshot")
-        port = free_port()
-        args = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", place.path,
-                "--save", "", "--logfile", place.file("redis.log")]
-        process = place.start(args, True)
-        connection = connect(port, process)
-        case(connection is not None, "redis-server does not come up again")
-        if connection is not None:
-            client = Client(connection)
-            case(check(client, count) == 0, "other values after the restart")
-            case(client.call("FLUSHALL") == b"OK", "FLUSHALL failed")
-            case(client.call("DBSIZE") == 0, "not everything is gone")
-            client.send("SHUTDOWN", "NOSAVE")
-            case(process.wait(timeout=30) == 0, f"redis-server ends with {process.returncode}")
-            case(frees(process.stats) >= 20000, "hardly any frees after the restart")
+        for what in fill_and_save, load_and_empty:
+            expected = what(place, server, count, False)
+            told = what(place, server, count, True)
+            case(expected is not None and told == expected,
+                 f"{what.__name__}: other answers than without the library")
     end()
 
 
