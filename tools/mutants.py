@@ -45,6 +45,8 @@ TESTS = {
     "pool_step": Test("plain", "tests/race/pool_step.c", seconds=120),
     "stack_step": Test("plain", "tests/race/stack_step.c", seconds=120),
     "steal_step": Test("plain", "tests/race/steal_step.c", seconds=120),
+    "inject": Test("plain", "tests/race/inject.c"),
+    "inject_give": Test("plain", "tests/race/inject_give.c"),
     "first_call": Test("plain", "tests/race/first_call.c", attempts=3),
     "fork_batch": Test("plain", "tests/race/fork_batch.c"),
     "fork_step": Test("plain", "tests/race/fork_step.c", seconds=120),
@@ -305,6 +307,39 @@ MUTANTS = [
     Mutant("unlisted_after_fork", "in a fork's child, blocks wait in a slab that no list leads to", [
         ("src/tcache/slab.c", "        mole_inbox_wake(span);\n", "        (void)0;\n"),
     ], ["fork_step"]),
+    Mutant("lost_span", "a large block that has no run leaves its descriptor behind", [
+        ("src/arena/large.c", "        mole_span_give(span);\n        return NULL;\n",
+         "        return NULL;\n"),
+    ], ["inject"]),
+    Mutant("lost_run", "a run without memory leaves its record behind", [
+        ("src/arena/pool.c", "        mole_meta_give(run);\n        return NULL;\n",
+         "        return NULL;\n"),
+    ], ["inject"]),
+    Mutant("lost_heap", "a heap that cannot be made leaves its record behind", [
+        ("src/arena/heap.c", "fail_record:\n    mole_meta_push(&unused[heap->arena.is_locked], "
+         "&heap->meta);\n", "fail_record:\n"),
+    ], ["inject"]),
+    Mutant("kept_run", "a block that could not be moved keeps its new run", [
+        ("src/arena/large.c", "    if (!to || bring(span, to))\n        return to;\n",
+         "    if (!to || bring(span, to))\n        return to;\n    if (span)\n"
+         "        return NULL;\n"),
+    ], ["inject"]),
+    Mutant("used_hole", "a block moves to where the system has unmapped its run", [
+        ("src/arena/large.c", "        if (moved == MOLE_PAGES_LOST)\n            return false;\n",
+         ""),
+    ], ["inject"]),
+    Mutant("pooled_hole", "a run that the system has unmapped is used again", [
+        ("src/arena/large.c", "    mole_arena_unlink(&heap->arena, to); /* and never seen again */\n",
+         "    mole_arena_unlink(&heap->arena, to);\n    mole_pool_give(slots, to);\n"),
+    ], ["inject"]),
+    Mutant("passes_to_nobody", "without a purger's thread nobody gives memory back", [
+        ("src/tcache/purger.c", "    if (mole_thread_start(run_purger))\n        mole_pool_leave_",
+         "    mole_pool_leave_passes(true);\n    if (mole_thread_start(run_purger))\n"
+         "        mole_pool_leave_"),
+    ], ["inject_give"]),
+    Mutant("purger_again", "a purger's thread that cannot be had is asked for again and again", [
+        ("src/tcache/purger.c", "                  FORBIDDEN); /* no", "                  NO_PURGER); /* no"),
+    ], ["inject_give"]),
     Mutant("start_seen_early", "a start is seen before it is known whose it is", [
         # The pause only makes it likelier that somebody comes between the two.
         ("src/tcache/process.c", "        if (!cas_acq(&state_a, &state, process))\n"

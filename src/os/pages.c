@@ -16,13 +16,27 @@ enum { INJECTING = 0 };
 /*
  * calls_a, fail_at_a, forever_a: fault injection of test builds.
  *   writers  mole_pages_inject, by one test thread; calls_a by every caller
- *   readers  every function here
+ *   readers  every function here, and thread.c
  *   orders   relaxed: a test sets them before the calls it wants to fail
  *   keeps    fail_at_a is 0 when injection is off
  */
 static _Atomic(unsigned long) calls_a;
 static _Atomic(unsigned long) fail_at_a;
 static _Atomic(bool) forever_a;
+
+/*
+ * lost_a: moves that lost their target.
+ *   writers  mole_pages_move
+ *   readers  mole_pages_lost
+ *   orders   relaxed: a figure
+ *   keeps    never falls
+ */
+static _Atomic(unsigned long) lost_a;
+
+unsigned long mole_pages_lost(void)
+{
+    return load_rlx(&lost_a);
+}
 
 unsigned long mole_pages_inject(unsigned long nth, bool forever)
 {
@@ -33,7 +47,7 @@ unsigned long mole_pages_inject(unsigned long nth, bool forever)
     return calls;
 }
 
-static bool is_to_fail(void)
+bool mole_pages_is_to_fail(void)
 {
     if (!INJECTING)
         return false;
@@ -46,7 +60,7 @@ void *mole_pages_reserve(size_t bytes, size_t align)
 {
     int saved = errno;
     size_t room = bytes + align;
-    if (room < bytes || is_to_fail())
+    if (room < bytes || mole_pages_is_to_fail())
         return NULL;
     char *start =
         mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -65,7 +79,8 @@ void *mole_pages_reserve(size_t bytes, size_t align)
 bool mole_pages_commit(void *start, size_t bytes)
 {
     int saved = errno;
-    bool done = !is_to_fail() && mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
+    bool done =
+        !mole_pages_is_to_fail() && mprotect(start, bytes, PROT_READ | PROT_WRITE) == 0;
     errno = saved;
     return done;
 }
@@ -73,7 +88,7 @@ bool mole_pages_commit(void *start, size_t bytes)
 bool mole_pages_purge(void *start, size_t bytes)
 {
     int saved = errno;
-    bool done = !is_to_fail() && madvise(start, bytes, MADV_DONTNEED) == 0;
+    bool done = !mole_pages_is_to_fail() && madvise(start, bytes, MADV_DONTNEED) == 0;
     errno = saved;
     return done;
 }
@@ -81,7 +96,7 @@ bool mole_pages_purge(void *start, size_t bytes)
 /* 0: the kernel moved the pages; else its error, and it may have unmapped the target. */
 static int remap(void *from, void *to, size_t bytes)
 {
-    if (is_to_fail()) {
+    if (mole_pages_is_to_fail()) {
         munmap(to, bytes); /* as a kernel does that fails late */
         return ENOMEM;
     }
@@ -104,8 +119,11 @@ enum mole_pages_moved mole_pages_move(void *from, void *to, size_t bytes)
         /* Fill the hole. Something there: left from before, or mapped by others since. */
         const int flags =
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-        void *hole = mmap(to, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+        void *hole = mole_pages_is_to_fail()
+                         ? MAP_FAILED
+                         : mmap(to, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
         moved = hole == to ? MOLE_PAGES_STAY : MOLE_PAGES_LOST;
+        add_rlx(&lost_a, moved == MOLE_PAGES_LOST);
     }
     errno = saved;
     return moved;

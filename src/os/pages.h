@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pages from the kernel. Every system call molehill makes for memory is in pages.c; each can be
- * made to fail in test builds (mole_pages_inject). errno is never changed by these functions.
+ * Pages from the kernel. Every system call molehill makes for memory is in pages.c; each of them,
+ * and the start of a thread, can be made to fail in test builds (mole_pages_inject). errno is
+ * never changed by these functions.
  */
 #pragma once
 
@@ -43,3 +44,9 @@ size_t mole_pages_address_limit(void);
  * last mole_pages_inject.
  */
 unsigned long mole_pages_inject(unsigned long nth, bool forever);
+
+/* Moves that ended in MOLE_PAGES_LOST. */
+unsigned long mole_pages_lost(void);
+
+/* Whether a system call, which is counted by this, is to fail; for those that thread.c makes. */
+bool mole_pages_is_to_fail(void);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/atom.h"
+#include "os/pages.h"
 
 /*
  * acquired_a: locks acquired since the start.
@@ -82,7 +83,8 @@ bool mole_thread_start(void (*run)(void))
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, (size_t)1 << 17);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    bool is_started = pthread_create(&thread, &attr, run_forever, &kept) == 0;
+    bool is_started = !mole_pages_is_to_fail() &&
+                      pthread_create(&thread, &attr, run_forever, &kept) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     errno = saved;

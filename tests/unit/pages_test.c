@@ -85,6 +85,30 @@ Test(pages, move_takes_the_contents_along_and_leaves_zeros)
     memset(from, 3, BYTES);
 }
 
+Test(pages, a_move_that_fails_leaves_both_ranges_usable)
+{
+    char *from = committed(), *to = committed();
+    stamp(from, BYTES, 1);
+    mole_pages_inject(1, false);
+    require(mole_pages_move(from, to, BYTES) == MOLE_PAGES_STAY, "it did not stay");
+    require(mole_pages_inject(0, false) == 2, "nobody filled the hole");
+    require(stamp_is_intact(from, BYTES, 1), "the contents changed");
+    memset(to, 5, BYTES);
+}
+
+Test(pages, a_move_whose_hole_cannot_be_filled_is_lost)
+{
+    char *from = committed(), *to = committed();
+    stamp(from, BYTES, 1);
+    mole_pages_inject(1, true);
+    require(mole_pages_move(from, to, BYTES) == MOLE_PAGES_LOST && mole_pages_lost() == 1,
+            "it is not lost");
+    mole_pages_inject(0, false);
+    require(stamp_is_intact(from, BYTES, 1), "the contents changed");
+    require(!is_readable(to) && !is_readable(to + BYTES - 1),
+            "the target is still there");
+}
+
 Test(pages, the_nth_call_fails_and_no_other)
 {
     char *start = committed();
@@ -101,10 +125,10 @@ Test(pages, from_the_nth_call_on_all_fail)
     require(mole_pages_purge(start, BYTES), "the first call failed");
     require(!mole_pages_purge(start, BYTES) && !mole_pages_commit(start, BYTES) &&
                 !mole_pages_reserve(BYTES, MOLE_PAGE) &&
-                mole_pages_move(start, start + BYTES / 2, MOLE_PAGE) != MOLE_PAGES_MOVED,
+                mole_pages_move(start, start + BYTES / 2, MOLE_PAGE) == MOLE_PAGES_LOST,
             "a later call did not fail");
     mole_pages_inject(0, false);
-    require(mole_pages_purge(start, BYTES), "it fails for good");
+    require(mole_pages_purge(start, BYTES / 2), "it fails for good");
 }
 
 Test(pages, inject_tells_how_many_calls_there_were)
