@@ -37,6 +37,8 @@ NOT_IN_TESTING = {"src/malloc/libc_names.c"}
 # How a test is run. `attempts`: a race need not come at the first try.
 Test = namedtuple("Test", "flavour source seconds attempts", defaults=(40, 1))
 TESTS = {
+    "api/heap_destroy": Test("plain", "tests/api/heap_destroy_test.c"),
+    "misuse/overflow": Test("plain", "tests/misuse/overflow_test.c"),
     "batch": Test("plain", "tests/race/batch.c"),
     "bounds": Test("plain", "tests/race/bounds.c"),
     "fast_path_step": Test("plain", "tests/race/fast_path_step.c", seconds=120),
@@ -307,6 +309,25 @@ MUTANTS = [
     Mutant("unlisted_after_fork", "in a fork's child, blocks wait in a slab that no list leads to", [
         ("src/tcache/slab.c", "        mole_inbox_wake(span);\n", "        (void)0;\n"),
     ], ["fork_step"]),
+    Mutant("touching_destroy", "HeapDestroy reads a word of each run", [
+        ("src/arena/arena.c", "        forget_spans(run);\n",
+         "        forget_spans(run);\n        *(volatile char *)run->base;\n"),
+    ], ["api/heap_destroy"]),
+    Mutant("touching_destroy_of_spans", "HeapDestroy reads a word of each slab", [
+        ("src/arena/arena.c", "        span->dirty = 1;\n",
+         "        span->dirty = 1;\n        *(volatile char *)(page - MOLE_PAGE);\n"),
+    ], ["api/heap_destroy"]),
+    Mutant("link_in_block", "a free block holds a link", [
+        ("src/api/heap.c", "    if (unlikely(!mole_tcache_push(span, index)))\n",
+         "    *(void **)lpMem = cache;\n    if (unlikely(!mole_tcache_push(span, index)))\n"),
+    ], ["misuse/overflow"]),
+    Mutant("link_in_run", "a free run holds a link", [
+        ("src/arena/pool.c", "    run->is_zero = 0;\n    run->given =",
+         "    run->is_zero = 0;\n    *(void **)run->base = run;\n    run->given ="),
+    ], ["misuse/overflow", "api/heap_destroy"]),
+    Mutant("no_guard", "blocks may be next to the bookkeeping", [
+        ("src/os/pages.c", "enum { GUARD = MOLE_CHUNK };", "enum { GUARD = 0 };"),
+    ], ["misuse/overflow"]),
     Mutant("lost_span", "a large block that has no run leaves its descriptor behind", [
         ("src/arena/large.c", "        mole_span_give(span);\n        return NULL;\n",
          "        return NULL;\n"),

@@ -56,10 +56,13 @@ bool mole_pages_is_to_fail(void)
     return fail_at && (call == fail_at || (call > fail_at && load_rlx(&forever_a)));
 }
 
+/* Before and behind each reservation, never usable; as large as a system's page may be. */
+enum { GUARD = MOLE_CHUNK };
+
 void *mole_pages_reserve(size_t bytes, size_t align)
 {
     int saved = errno;
-    size_t room = bytes + align;
+    size_t room = bytes + align + 2 * GUARD;
     if (room < bytes || mole_pages_is_to_fail())
         return NULL;
     char *start =
@@ -68,10 +71,12 @@ void *mole_pages_reserve(size_t bytes, size_t align)
         errno = saved;
         return NULL;
     }
-    char *aligned = (char *)mole_round_up((uintptr_t)start, align);
-    if (aligned > start)
-        munmap(start, (size_t)(aligned - start));
-    munmap(aligned + bytes, (size_t)(start + room - (aligned + bytes)));
+    char *aligned = (char *)mole_round_up((uintptr_t)start + GUARD, align);
+    char *first = aligned - GUARD;
+    char *end = aligned + bytes + GUARD;
+    if (first > start)
+        munmap(start, (size_t)(first - start));
+    munmap(end, (size_t)(start + room - end));
     errno = saved;
     return aligned;
 }
@@ -132,7 +137,7 @@ enum mole_pages_moved mole_pages_move(void *from, void *to, size_t bytes)
 void mole_pages_release(void *start, size_t bytes)
 {
     int saved = errno;
-    munmap(start, bytes);
+    munmap((char *)start - GUARD, bytes + 2 * GUARD);
     errno = saved;
 }
 

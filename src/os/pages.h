@@ -9,8 +9,9 @@
 #include "base/attr.h"
 
 /*
- * Reserve `bytes` of address space without access, aligned to `align` (a power of two).
- * Returns NULL when the kernel refuses.
+ * Reserve `bytes` of address space without access, aligned to `align` (a power of two). What is
+ * next to it on either side is reserved too and never usable: nothing written beyond its ends
+ * reaches another mapping. Returns NULL when the kernel refuses.
  */
 void *mole_pages_reserve(size_t bytes, size_t align) mole_must_check;
 
@@ -32,7 +33,7 @@ enum mole_pages_moved {
  */
 enum mole_pages_moved mole_pages_move(void *from, void *to, size_t bytes) mole_must_check;
 
-/* Give a reservation back. */
+/* Give a whole reservation back. */
 void mole_pages_release(void *start, size_t bytes);
 
 /* The most address space a reservation should ask for: half of RLIMIT_AS, if there is one. */

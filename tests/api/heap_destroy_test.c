@@ -4,7 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "support.h"
+#include "workers.h"
 
 /* 32 MiB of small blocks and 32 MiB of large ones, every byte touched, none freed. */
 enum { SMALL_BYTES = 1000, SMALL_COUNT = 32 * MIB / SMALL_BYTES, LARGE_BYTES = 4 * MIB };
@@ -80,6 +80,89 @@ Test(heap_destroy, case_004_destroyed_heaps_do_not_add_up)
         destroy_heap(heap_full_of_blocks());
     require(committed_bytes() < before + 32 * MIB, "eight more heaps took %zu KiB",
             (committed_bytes() - before) >> 10);
+}
+
+enum { MIXED_COUNT = 6000, PROTECTED_UNIT = 64 << 10 };
+
+static size_t mixed_bytes(size_t index)
+{
+    return index % 500 ? index * 37 % 2500 : index * 100 + 40000;
+}
+
+/* Memory comes to a heap in units of 64 KiB: whole ones may be protected. */
+static void protect(const void *block, size_t bytes, int protection)
+{
+    uintptr_t start = (uintptr_t)block & ~(uintptr_t)(PROTECTED_UNIT - 1);
+    uintptr_t end = (uintptr_t)block + bytes + PROTECTED_UNIT - 1;
+    end &= ~(uintptr_t)(PROTECTED_UNIT - 1);
+    require(mprotect((void *)start, end - start, protection) == 0, "mprotect: %s",
+            strerror(errno));
+}
+
+/* Whether the kernel can read a byte there; no fault of ours. */
+static bool is_readable(const void *at)
+{
+    int ends[2];
+    require(pipe(ends) == 0, "no pipe");
+    bool is_read = write(ends[1], at, 1) == 1;
+    close(ends[0]);
+    close(ends[1]);
+    return is_read;
+}
+
+struct shared_heap {
+    HANDLE heap;
+    void **blocks;
+};
+
+static const char *free_every_seventh(struct worker *worker)
+{
+    struct shared_heap *shared = worker->shared;
+    for (size_t i = 3; i < MIXED_COUNT; i += 7)
+        if (!HeapFree(shared->heap, 0, shared->blocks[i]))
+            return "HeapFree failed";
+    return NULL;
+}
+
+/*
+ * Every page of the heap loses its access rights, so that a look at any block of it, or at the
+ * room between them, ends the process. Some blocks are free, in their slabs' lists and in those
+ * of another thread.
+ */
+static void destroy_protected(DWORD flags)
+{
+    static void *blocks[MIXED_COUNT];
+    struct shared_heap shared = {.heap = create_heap(flags), .blocks = blocks};
+
+    for (size_t i = 0; i < MIXED_COUNT; i++) {
+        blocks[i] = take(shared.heap, 0, mixed_bytes(i));
+        memset(blocks[i], 0xAB, mixed_bytes(i));
+    }
+    for (size_t i = 0; i < MIXED_COUNT; i += 7)
+        give_back(shared.heap, blocks[i]);
+    run_workers(1, free_every_seventh, &shared);
+    for (size_t i = 0; i < MIXED_COUNT; i++)
+        protect(blocks[i], mixed_bytes(i), PROT_NONE);
+    protect(shared.heap, 1, PROT_NONE);
+    require(!is_readable(blocks[1]) && !is_readable(blocks[MIXED_COUNT - 1]) &&
+                !is_readable(shared.heap),
+            "the heap's pages are not protected");
+    BOOL destroyed = HeapDestroy(shared.heap);
+    for (size_t i = 0; i < MIXED_COUNT; i++)
+        protect(blocks[i], mixed_bytes(i), PROT_READ | PROT_WRITE);
+    protect(shared.heap, 1, PROT_READ | PROT_WRITE);
+    require(destroyed, "HeapDestroy failed");
+    destroy_heap(heap_full_of_blocks());
+}
+
+Test(heap_destroy, case_004_no_block_is_touched)
+{
+    destroy_protected(0);
+}
+
+Test(heap_destroy, no_block_of_a_heap_without_lock_is_touched)
+{
+    destroy_protected(HEAP_NO_SERIALIZE);
 }
 
 Test(heap_destroy, case_005_process_heap_is_refused)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "os/pages.h"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -47,6 +48,19 @@ Test(pages, a_reservation_is_unreadable_until_it_is_committed)
     require(mole_pages_commit(start, MOLE_PAGE), "no pages");
     require(is_readable(start + MOLE_PAGE - 1), "committed, it cannot be read");
     require(!is_readable(start + MOLE_PAGE), "what follows can be read");
+}
+
+Test(pages, a_reservation_has_a_guard_at_both_ends)
+{
+    unsigned char resident;
+    char *start = committed();
+    char *guards[] = {start - MOLE_PAGE, start + BYTES};
+    for (size_t i = 0; i < LENGTH(guards); i++)
+        require(mincore(guards[i], MOLE_PAGE, &resident) == 0 && !is_readable(guards[i]),
+                "guard %zu is not mapped, or can be read", i);
+    mole_pages_release(start, BYTES);
+    for (size_t i = 0; i < LENGTH(guards); i++)
+        require(mincore(guards[i], MOLE_PAGE, &resident) != 0, "guard %zu is left", i);
 }
 
 Test(pages, an_absurd_reservation_is_refused)
