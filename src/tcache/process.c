@@ -6,6 +6,7 @@
 
 #include "arena/census.h"
 #include "arena/region.h"
+#include "os/twin.h"
 #include "tcache/page_run.h"
 #include "tcache/purger.h"
 #include "tcache/slab.h"
@@ -115,6 +116,11 @@ static bool start(void)
     if (!has_hooks)
         has_hooks = mole_thread_setup(mole_thread_exit, in_child_of_fork);
     return process_heap && malloc_heap && has_hooks;
+}
+
+__attribute__((constructor)) static void look_for_twin(void)
+{
+    mole_twin_warn();
 }
 
 bool mole_process_start(void)

@@ -125,14 +125,15 @@ static void free_growth(size_t index)
 }
 
 static const struct scenario scenarios[] = {
-    {"first use: malloc", 50, true, false, make_malloc, is_malloc, free_malloc},
-    {"first use: HeapCreate", 20, true, false, make_heap, is_heap, destroy_heap},
-    {"HeapCreate", 300, false, false, make_heap, is_heap, destroy_heap},
-    {"small blocks", 3000, false, false, make_small, is_small, free_block},
-    {"malloc", 3000, false, false, make_malloc, is_malloc, free_malloc},
-    {"large blocks", 24, false, false, make_large, is_large, free_block},
-    {"aligned blocks", 60, false, false, make_aligned, is_aligned, free_malloc},
-    {"growth of a large block", 24, false, false, make_growth, is_growth, free_growth},
+    {"first use: malloc", 50, 50, true, false, make_malloc, is_malloc, free_malloc},
+    {"first use: HeapCreate", 20, 20, true, false, make_heap, is_heap, destroy_heap},
+    {"HeapCreate", 300, 60, false, false, make_heap, is_heap, destroy_heap},
+    {"small blocks", 3000, 3000, false, false, make_small, is_small, free_block},
+    {"malloc", 3000, 3000, false, false, make_malloc, is_malloc, free_malloc},
+    {"large blocks", 24, 24, false, false, make_large, is_large, free_block},
+    {"aligned blocks", 60, 60, false, false, make_aligned, is_aligned, free_malloc},
+    {"growth of a large block", 24, 24, false, false, make_growth, is_growth,
+     free_growth},
 };
 
 /* How many of the scenario's things can be made without a system call. */

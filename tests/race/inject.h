@@ -40,9 +40,10 @@ enum { RUN_FAILED = 1, RUN_INJECTED = 10, RUN_UNTOUCHED = 11 };
 
 struct scenario {
     const char *name;
-    size_t things;              /* how many to make */
-    bool at_start;              /* the first use of the library is part of it */
-    bool has_passes;            /* memory that is free for long goes back meanwhile */
+    size_t things;   /* how many to make */
+    size_t few;      /* and how many under valgrind, which takes its time for each */
+    bool at_start;   /* the first use of the library is part of it */
+    bool has_passes; /* memory that is free for long goes back meanwhile */
     bool (*make)(size_t index); /* false: not enough memory, and errno says so */
     bool (*is_intact)(size_t index);
     void (*unmake)(size_t index);
@@ -147,6 +148,11 @@ static unsigned long make_one(const struct scenario *scenario, size_t index, boo
     return calls;
 }
 
+static size_t count_of(const struct scenario *scenario)
+{
+    return race_size(scenario->things, scenario->things, scenario->few);
+}
+
 /* Make all things while calls fail; returns the number of calls. */
 static unsigned long make_all(const struct scenario *scenario, unsigned long nth,
                               bool forever)
@@ -154,11 +160,12 @@ static unsigned long make_all(const struct scenario *scenario, unsigned long nth
     unsigned long calls = 0;
     if (!scenario->at_start)
         mole_pages_inject(nth, forever);
-    for (size_t index = 0; index < scenario->things; index++)
+    size_t count = count_of(scenario);
+    for (size_t index = 0; index < count; index++)
         calls += make_one(scenario, index, forever);
     calls += mole_pages_inject(0, false);
-    require_intact(scenario, scenario->things);
-    for (size_t index = 0; index < scenario->things; index++)
+    require_intact(scenario, count);
+    for (size_t index = 0; index < count; index++)
         scenario->unmake(index);
     return calls;
 }
@@ -203,7 +210,7 @@ static race_maybe int in_child(int (*body)(const void *), const void *argument)
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        alarm(100);
+        alarm(race_brief() ? 250 : 100);
         atomic_store(&race_failed, 0); /* the parent's are the parent's */
         _exit(body(argument));
     }

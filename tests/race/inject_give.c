@@ -105,9 +105,9 @@ static void forget(size_t index)
 }
 
 static const struct scenario scenarios[] = {
-    {"threads' first blocks", 150, false, false, make_thread, is_thread, end_thread},
-    {"trimming", 6, false, true, make_trimmed, is_trimmed, free_block},
-    {"HeapDestroy", 2, false, true, make_destroyed, is_thread, forget},
+    {"threads' first blocks", 150, 30, false, false, make_thread, is_thread, end_thread},
+    {"trimming", 6, 6, false, true, make_trimmed, is_trimmed, free_block},
+    {"HeapDestroy", 2, 2, false, true, make_destroyed, is_thread, forget},
 };
 
 /*
