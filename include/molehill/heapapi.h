@@ -121,10 +121,11 @@ MH_API LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
  *   lpMem     a live block. NULL is an error here, not an allocation.
  *   dwBytes   the new size; 0 gives a block of size 0, it does not free
  *   returns   the block, moved or not, or NULL
- *   errors    lpMem NULL: the last error becomes ERROR_SUCCESS in both modes. Else last
- *             error kept, errno ENOMEM or EINVAL; under compat:windows
- *             ERROR_NOT_ENOUGH_MEMORY, ERROR_INVALID_PARAMETER (foreign pointer) or
- *             ERROR_INVALID_HANDLE, in errno too
+ *   errors    lpMem NULL: the last error becomes ERROR_SUCCESS in both modes, errno
+ *             EINVAL, or under compat:windows 0. Else last error kept, errno ENOMEM or
+ *             EINVAL; under compat:windows ERROR_NOT_ENOUGH_MEMORY,
+ *             ERROR_INVALID_PARAMETER (foreign pointer) or ERROR_INVALID_HANDLE, in errno
+ *             too
  *   threads   any
  *   progress  lock-free while the block stays in its size class; else as HeapAlloc and
  *             HeapFree

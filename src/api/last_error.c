@@ -56,8 +56,7 @@ void mole_last_error_fail_quietly(DWORD code)
 void mole_last_error_clear(void)
 {
     last_error = NO_ERROR;
-    if (mole_last_error_is_compat())
-        errno = 0;
+    errno = mole_last_error_is_compat() ? 0 : EINVAL;
 }
 
 DWORD WINAPI GetLastError(void)

@@ -19,5 +19,8 @@ void mole_last_error_fail(DWORD code);
 /* A failure of HeapAlloc, HeapReAlloc or HeapSize: the documents leave the last error alone. */
 void mole_last_error_fail_quietly(DWORD code);
 
-/* HeapReAlloc of no block: the last error becomes 0, as it does on Windows. */
+/*
+ * HeapReAlloc of no block: the last error becomes 0, as it does on Windows. errno is EINVAL; under
+ * compat:windows it mirrors the 0.
+ */
 void mole_last_error_clear(void);

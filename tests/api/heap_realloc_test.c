@@ -6,13 +6,10 @@
 #include "foreign.h"
 #include "workers.h"
 
-/* By default errno is not specified here; under compat:windows it mirrors the 0. */
+/* C-18, in both modes. errno tells a failing call; under compat:windows it mirrors the 0. */
 static void expect_error_zero(const char *what)
 {
-    int errno_now = errno;
-
-    require(GetLastError() == 0, "%s: the last error is %u, not 0", what, GetLastError());
-    require(!compat_windows() || errno_now == 0, "%s: errno is %d", what, errno_now);
+    expect_last_error_and_errno(what, 0, compat_windows() ? 0 : EINVAL);
 }
 
 HEAP_CASE(heap_realloc, case_028_null_is_no_allocation_and_clears_the_last_error)
