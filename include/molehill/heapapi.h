@@ -61,7 +61,7 @@ static_assert(sizeof(void *) != 8 || sizeof(HEAP_SUMMARY) == 40,
  *                  HEAP_CREATE_ENABLE_EXECUTE, HEAP_CREATE_HARDENED, the checking flags
  *                  and HEAP_GENERATE_EXCEPTIONS.
  *   dwInitialSize  a hint: memory is made ready when it is used; only sizes that could
- *                  never be had are refused
+ *                  never be had, above 2^47 bytes, are refused
  *   dwMaximumSize  0, for a heap that grows as far as memory goes. Heaps of a fixed size
  *                  are refused so far, with ERROR_NOT_ENOUGH_MEMORY.
  *   returns        a handle, unique and a multiple of 64 KiB, which the caller ends with

@@ -18,10 +18,13 @@ static struct mole_heap *heap_of(HANDLE handle)
     return mole_process_start() ? mole_heap_find(handle) : NULL;
 }
 
+/* What a process can have of it on x86-64. */
+static const SIZE_T address_space = (SIZE_T)1 << 47;
+
 HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximumSize)
 {
-    /* Fixed-size heaps are not there yet; absurd sizes never will be. */
-    if (dwMaximumSize != 0 || dwInitialSize > PTRDIFF_MAX || !mole_process_start())
+    /* Fixed-size heaps are not there yet; more than there are addresses never will be. */
+    if (dwMaximumSize != 0 || dwInitialSize > address_space || !mole_process_start())
         goto fail;
     struct mole_pool_slots *slots = mole_thread_slots();
     struct mole_heap *heap = mole_heap_create(flOptions, slots);

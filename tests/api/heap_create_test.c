@@ -23,6 +23,22 @@ Test(heap_create, case_009_impossible_sizes_are_refused)
     require(heap == NULL, "a maximum of SIZE_MAX gave a heap");
 }
 
+Test(heap_create, initial_sizes_above_what_addresses_allow_are_refused)
+{
+    const SIZE_T most = (SIZE_T)1 << 47;
+    const SIZE_T sizes[] = {most + 1, most * 2, (SIZE_T)1 << 62, PTRDIFF_MAX};
+
+    for (size_t i = 0; i < LENGTH(sizes); i++) {
+        arm_errors();
+        HANDLE heap = HeapCreate(0, sizes[i], 0);
+        expect_error("an initial size", ERROR_NOT_ENOUGH_MEMORY, ENOMEM);
+        require(heap == NULL, "an initial size of %#zx gave a heap", sizes[i]);
+    }
+    HANDLE heap = HeapCreate(0, most, 0);
+    require(heap != NULL, "an initial size of %#zx, a hint, was refused", most);
+    destroy_heap(heap);
+}
+
 Test(heap_create, sizes_that_overflow_when_rounded_are_refused)
 {
     for (SIZE_T below = 0; below < 0x20000; below += 0xFFF) {
