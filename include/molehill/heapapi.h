@@ -224,7 +224,8 @@ MH_API HANDLE WINAPI GetProcessHeap(void) MH_WIN32_SYMBOL(GetProcessHeap);
  *   ProcessHeaps   where to store them; may be NULL when NumberOfHeaps is 0
  *   returns        how many heaps there are. When that is more than NumberOfHeaps, the
  *                  first NumberOfHeaps handles were stored.
- *   errors         ERROR_INVALID_PARAMETER and 0 for NULL with room claimed
+ *   errors         ERROR_INVALID_PARAMETER and 0 for NULL with room claimed;
+ *                  ERROR_NOT_ENOUGH_MEMORY and 0 when the list cannot be put together
  *   threads        any; the answer may be old when heaps come and go meanwhile
  *   progress       lock-free, but for a block of scratch memory from the process heap
  *   spec           2.14

@@ -69,7 +69,7 @@ static void sort(struct entry *entries, DWORD count)
 DWORD WINAPI GetProcessHeaps(DWORD NumberOfHeaps, PHANDLE ProcessHeaps)
 {
     if (!mole_process_start())
-        return 0;
+        goto fail;
     DWORD count = list_heaps(NULL, 0);
     if (NumberOfHeaps == 0)
         return count;
@@ -81,7 +81,7 @@ DWORD WINAPI GetProcessHeaps(DWORD NumberOfHeaps, PHANDLE ProcessHeaps)
     DWORD room = count;
     struct entry *entries = HeapAlloc(scratch_heap, 0, sizeof *entries * room);
     if (!entries)
-        return 0;
+        goto fail;
     count = list_heaps(entries, room);
     if (count > room)
         count = room; /* heaps made meanwhile: this is the list of a moment ago */
@@ -90,6 +90,9 @@ DWORD WINAPI GetProcessHeaps(DWORD NumberOfHeaps, PHANDLE ProcessHeaps)
         ProcessHeaps[i] = entries[i].handle;
     HeapFree(scratch_heap, 0, entries);
     return count;
+fail:
+    mole_last_error_fail(ERROR_NOT_ENOUGH_MEMORY);
+    return 0;
 }
 
 BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags, LPHEAP_SUMMARY lpSummary)
