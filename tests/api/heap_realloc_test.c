@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HeapReAlloc: contents, zeroed growth, staying in place, failing without harm. Spec 2.4,
- * cases 28 to 40; the others are in heap_realloc_moves_test.c.
+ * HeapReAlloc: contents, zeroed growth, failing without harm. Spec 2.4, cases 28 to 41 and 140;
+ * staying in place and case 42 have files of their own.
  */
 #include "foreign.h"
-#include "workers.h"
 
 /* C-18, in both modes. errno tells a failing call; under compat:windows it mirrors the 0. */
 static void expect_error_zero(const char *what)
@@ -56,38 +55,6 @@ HEAP_CASE(heap_realloc, case_031_impossible_sizes_leave_an_empty_block)
     require(HeapFree(heap, 0, block) == TRUE, "it cannot be freed");
 }
 
-static void *grow_zeroed(HANDLE heap)
-{
-    void *block = take(heap, HEAP_ZERO_MEMORY, CASE_SIZE);
-
-    require(is_all(block, CASE_SIZE, 0), "the block is not zero at first");
-    block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, 3 * CASE_SIZE);
-    require(block != NULL, "HeapReAlloc to three times the size failed");
-    require(is_all(block, 3 * CASE_SIZE, 0), "the grown block is not zero");
-    require(HeapSize(heap, 0, block) == 3 * CASE_SIZE, "the size is %zu",
-            HeapSize(heap, 0, block));
-    return block;
-}
-
-HEAP_CASE(heap_realloc, case_032_zeroed_growth_is_zero)
-{
-    give_back(heap, grow_zeroed(heap));
-}
-
-HEAP_CASE(heap_realloc, case_033_shrinks_and_grows_again_in_place)
-{
-    const DWORD in_place = HEAP_REALLOC_IN_PLACE_ONLY;
-    void *block = grow_zeroed(heap);
-
-    require(HeapReAlloc(heap, in_place, block, 0x60000) == block, "shrinking moved");
-    require(HeapSize(heap, 0, block) == 0x60000, "the size after shrinking");
-    require(HeapReAlloc(heap, in_place, block, 0x80000) == block, "growing again moved");
-    require(HeapSize(heap, 0, block) == 0x80000, "the size after growing again");
-    require(is_all(block, 0x60000, 0), "the contents changed");
-    memset(block, 0x55, 0x80000);
-    give_back(heap, block);
-}
-
 HEAP_CASE(heap_realloc, case_034_growth_zeroes_from_the_requested_size)
 {
     char *block = take(heap, 0, 32);
@@ -102,12 +69,19 @@ HEAP_CASE(heap_realloc, case_034_growth_zeroes_from_the_requested_size)
     give_back(heap, block);
 }
 
+static void require_aligned(const void *block)
+{
+    require((uintptr_t)block % MEMORY_ALLOCATION_ALIGNMENT == 0,
+            "HeapReAlloc gave %p, which is not aligned", block);
+}
+
 static void *resize_zeroed_and_fill(HANDLE heap, char *block, size_t before, size_t bytes)
 {
     size_t kept = before < bytes ? before : bytes;
 
     block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, bytes);
     require(block != NULL, "HeapReAlloc from %zu to %zu failed", before, bytes);
+    require_aligned(block);
     require(HeapSize(heap, 0, block) == bytes, "the size is not %zu", bytes);
     require(is_all(block, kept, 0x7A), "from %zu to %zu: old bytes changed", before,
             bytes);
@@ -159,84 +133,6 @@ HEAP_CASE(heap_realloc, case_036_shrinking_with_zero_memory_changes_no_byte)
     }
 }
 
-HEAP_CASE(heap_realloc, case_037_a_mebibyte_shrinks_in_place)
-{
-    const DWORD in_place = HEAP_REALLOC_IN_PLACE_ONLY;
-    void *block = take(heap, 0, MIB);
-
-    stamp(block, MIB, 37);
-    require(HeapReAlloc(heap, in_place, block, 0x60000) == block, "shrinking moved");
-    require(HeapSize(heap, 0, block) == 0x60000, "the size after shrinking");
-    require(stamp_is_intact(block, 0x60000, 37), "shrinking changed the contents");
-
-    arm_errors();
-    void *grown = HeapReAlloc(heap, in_place, block, 0x80000);
-    if (grown == NULL)
-        expect_compat_error("growing again", ERROR_NOT_ENOUGH_MEMORY, ENOMEM);
-    else
-        expect_errors_kept("growing again");
-    require(grown == NULL || grown == block, "growing again in place moved");
-    require(HeapSize(heap, 0, block) == (grown != NULL ? 0x80000 : 0x60000), "the size");
-    require(stamp_is_intact(block, 0x60000, 37), "growing again changed the contents");
-    give_back(heap, block);
-}
-
-HEAP_CASE(heap_realloc, case_038_in_place_growth_without_room_fails)
-{
-    const size_t sizes[][2] = {
-        {0, 5000},
-        {16, MIB},
-        {100, 100000},
-        {1000, 30000},
-        {9000, 500000},
-        {50000, (size_t)1 << 40},
-        {2 * MIB, (size_t)1 << 46},
-        {3 * MIB, PTRDIFF_MAX - 5},
-    };
-
-    for (size_t i = 0; i < LENGTH(sizes); i++) {
-        size_t bytes = sizes[i][0];
-        void *block = take(heap, 0, bytes);
-        stamp(block, bytes, i << 32);
-        arm_errors();
-        void *grown = HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, sizes[i][1]);
-        expect_compat_error("no room", ERROR_NOT_ENOUGH_MEMORY, ENOMEM);
-        require(grown == NULL, "%zu bytes grew in place to %zu", bytes, sizes[i][1]);
-        require(HeapSize(heap, 0, block) == bytes, "the size of %zu changed", bytes);
-        require(stamp_is_intact(block, bytes, i << 32), "the contents changed");
-        give_back(heap, block);
-    }
-}
-
-HEAP_CASE(heap_realloc, case_039_17_to_14_stays_in_place)
-{
-    void *block = take(heap, 0, 17);
-
-    stamp(block, 17, 39);
-    void *shrunk = HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, 14);
-    require(shrunk == block, "shrinking in place moved");
-    require(HeapSize(heap, 0, block) == 14, "the size is %zu", HeapSize(heap, 0, block));
-    require(stamp_is_intact(block, 14, 39), "the contents changed");
-    give_back(heap, block);
-}
-
-HEAP_CASE(heap_realloc, case_039_shrinking_in_place_always_succeeds)
-{
-    for (size_t bytes = 8 * MIB; bytes > 0; bytes = bytes / 3 * 2) {
-        const size_t targets[] = {bytes - 1, bytes / 2, bytes / 9, 1, 0};
-        for (size_t i = 0; i < LENGTH(targets); i++) {
-            void *block = take(heap, 0, bytes);
-            size_t target = targets[i];
-            stamp(block, bytes, bytes);
-            require(HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, block, target) == block,
-                    "%zu did not shrink in place to %zu", bytes, target);
-            require(HeapSize(heap, 0, block) == target, "the size is not %zu", target);
-            require(stamp_is_intact(block, target, bytes), "the contents changed");
-            give_back(heap, block);
-        }
-    }
-}
-
 HEAP_CASE(heap_realloc, case_040_freed_blocks_are_refused)
 {
     const size_t sizes[] = {0, 1, 100, 5000, 50000, 2 * MIB};
@@ -268,6 +164,70 @@ HEAP_CASE(heap_realloc, case_040_foreign_and_other_heaps_pointers_are_refused)
     require(HeapSize(heap, 0, set.block) == 256, "a refused call changed a size");
     require(stamp_is_intact(set.block, 256, 40), "a refused call changed contents");
     foreign_finish(&set, heap);
+}
+
+/* From 16 bytes to 64 MiB; answers how often the block moved. */
+static size_t climb(HANDLE heap)
+{
+    char *block = take(heap, 0, 16);
+    size_t moves = 0;
+
+    stamp(block, 16, 41);
+    for (size_t bytes = 16; bytes < 64 * MIB; bytes *= 2) {
+        char *grown = HeapReAlloc(heap, 0, block, bytes * 2);
+        require(grown != NULL, "growth to %zu failed", bytes * 2);
+        require_aligned(grown);
+        require(HeapSize(heap, 0, grown) == bytes * 2, "the size after growth");
+        require(stamp_is_intact(grown, bytes, 41), "%zu bytes were not kept", bytes);
+        moves += grown != block;
+        block = grown;
+        stamp(block, bytes * 2, 41);
+    }
+    give_back(heap, block);
+    return moves;
+}
+
+HEAP_CASE(heap_realloc, case_041_contents_survive_doubling_up_to_64_mib)
+{
+    climb(heap);
+}
+
+Test(heap_realloc, case_140_the_ladder_moves_at_least_once)
+{
+    HANDLE heap = create_heap(0);
+
+    require(climb(heap) >= 1, "16 bytes grew to 64 MiB without moving");
+    destroy_heap(heap);
+}
+
+/* Large blocks grow by moving their pages, with neighbours of all kinds about. */
+HEAP_CASE(heap_realloc, large_blocks_climb_together_and_come_down)
+{
+    enum { COUNT = 3 };
+    void *blocks[COUNT];
+
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = take(heap, 0, MIB);
+        stamp(blocks[i], MIB, i << 40);
+    }
+    for (size_t bytes = MIB; bytes < 16 * MIB; bytes *= 2) {
+        for (size_t i = 0; i < COUNT; i++) {
+            blocks[i] = HeapReAlloc(heap, HEAP_ZERO_MEMORY, blocks[i], bytes * 2);
+            require(blocks[i] != NULL, "growth to %zu failed", bytes * 2);
+            require(stamp_is_intact(blocks[i], bytes, i << 40), "%zu not kept", bytes);
+            require(is_all((char *)blocks[i] + bytes, bytes, 0), "growth is not zero");
+            stamp(blocks[i], bytes * 2, i << 40);
+        }
+    }
+    for (size_t bytes = 16 * MIB; bytes > 1000; bytes /= 4) {
+        for (size_t i = 0; i < COUNT; i++) {
+            blocks[i] = HeapReAlloc(heap, 0, blocks[i], bytes / 4);
+            require(blocks[i] != NULL, "shrinking to %zu failed", bytes / 4);
+            require(stamp_is_intact(blocks[i], bytes / 4, i << 40), "lost contents");
+        }
+    }
+    for (size_t i = 0; i < COUNT; i++)
+        give_back(heap, blocks[i]);
 }
 
 HEAP_CASE(heap_realloc, shrunk_and_grown_blocks_are_zeroed_again)
