@@ -60,6 +60,10 @@ TESTS = {
     "batch/tsan": Test("tsan", "tests/race/batch.c", attempts=2),
     "oracle/tsan": Test("tsan", "tests/race/oracle.c", attempts=3),
     "api/heap_size": Test("plain", "tests/api/heap_size_test.c"),
+    "api/heap_realloc_in_place": Test("plain", "tests/api/heap_realloc_in_place_test.c"),
+    "api/heap_realloc_threads": Test("plain", "tests/api/heap_realloc_threads_test.c"),
+    "unit/large": Test("plain", "tests/unit/large_test.c"),
+    "unit/pages": Test("plain", "tests/unit/pages_test.c"),
     "unit/thread": Test("plain", "tests/unit/thread_test.c"),
     "misuse/errno": Test("plain", "tests/misuse/errno_test.c"),
     "misuse/heap_free": Test("plain", "tests/misuse/heap_free_test.c"),
@@ -192,6 +196,32 @@ MUTANTS = [
         ("src/tcache/block.c", "return heap->is_sized ? mole_span_mark(bytes) : MOLE_WHOLE;",
          "return heap->is_sized ? mole_span_mark(bytes + (bytes & 1)) : MOLE_WHOLE;"),
     ], ["api/heap_size"]),
+    Mutant("uncleared_in_place", "growth that must stay in place is not cleared", [
+        ("src/tcache/block.c", "    if ((how & MOLE_RESIZE_ZERO) && bytes > old)\n",
+         "    if (how == MOLE_RESIZE_ZERO && bytes > old)\n"),
+    ], ["api/heap_realloc_in_place"]),
+    Mutant("uncleared_in_place_stress", "the same, for the oracle", [
+        ("src/tcache/block.c", "    if ((how & MOLE_RESIZE_ZERO) && bytes > old)\n",
+         "    if (how == MOLE_RESIZE_ZERO && bytes > old)\n"),
+    ], ["oracle"]),
+    Mutant("copy_after_free", "realloc frees the old block, then copies from it", [
+        ("src/tcache/block.c", """    memcpy(to, block, old < bytes ? old : bytes);
+    mole_block_free(span, block);
+""", """    mole_block_free(span, block);
+    mole_thread_sleep_ms(1); /* only makes it likelier that somebody has it by then */
+    memcpy(to, block, old < bytes ? old : bytes);
+"""),
+        ("src/tcache/block.c", '#include "base/check.h"\n',
+         '#include "base/check.h"\n#include "os/thread.h"\n'),
+    ], ["api/heap_realloc_threads", "oracle/tsan"]),
+    Mutant("pages_never_move", "the kernel is never asked to move pages", [
+        ("src/os/pages.c", "    int error = remap(from, to, bytes);\n",
+         "    int error = EINVAL;\n    (void)remap;\n"),
+    ], ["unit/pages"]),
+    Mutant("large_never_moves", "large blocks grow by copies only", [
+        ("src/arena/large.c", "    return bytes >= MOVE_LEAST &&\n",
+         "    return bytes == 0 &&\n"),
+    ], ["unit/large"]),
     Mutant("interior_pointers", "an address inside a block passes for the block", [
         ("src/arena/span.h", "    return (uint64_t)product < span->recip;\n",
          "    return true;\n"),

@@ -98,6 +98,8 @@ static inline const char *oracle_resize(struct oracle *oracle, struct oracle_slo
     slot->block = HeapReAlloc(oracle->heap, oracle->flags, slot->block, bytes);
     if (slot->block == NULL)
         return "HeapReAlloc failed";
+    if ((uintptr_t)slot->block % MEMORY_ALLOCATION_ALIGNMENT != 0)
+        return "HeapReAlloc gave a block that is not aligned";
     if (!stamp_is_intact(slot->block, kept, slot->key))
         return "HeapReAlloc lost contents";
     slot->bytes = bytes;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ownership oracle: threads allocate, resize, hand over and free blocks of malloc and of
- * several heaps, all stamped (oracle_blocks.h). Two owners of one block, a lost write or a
- * write astray therefore do not stay unseen.
+ * Ownership oracle: threads allocate, resize, hand over and free blocks of malloc and of several
+ * heaps. Each block is stamped all over with what only its address, owner, size and sequence
+ * number produce, and the stamp is read whole before the block changes hands or goes. Two owners
+ * of one block, a lost write or a write astray therefore do not stay unseen.
  *
- *   records: one a block. A record is in one thread's `own` or in `table`, and goes from one
- *   to the other by an atomic exchange, which is all the synchronization the threads have.
+ *   records: one a block. A record is in one thread's `own` or in `table`, and goes from one to
+ *   the other by an atomic exchange, which is all the synchronization the threads have.
  *
- * Beside them live tenants: short-lived heaps, some made with HEAP_NO_SERIALIZE, which
- * threads use in turns and destroy with blocks inside. Threads end and begin all the time.
+ * Beside them live tenants: short-lived heaps, some made with HEAP_NO_SERIALIZE, which threads
+ * use in turns and destroy with blocks inside. Threads end and begin all the time.
  */
-#include "oracle_blocks.h"
+#include "race.h"
 #include "tcache/process.h"
 #include "tcache/thread.h"
 
@@ -19,6 +20,22 @@ enum {
     OWN = 200,   /* records a thread has */
     TABLE = 600, /* records on their way */
     TENANTS = 6, /* fewer than two a thread: they are contended */
+    TENANT_BLOCKS = 24,
+    HEAPS = 4,      /* the process heap and private ones */
+    MALLOC = HEAPS, /* the place that is no heap */
+};
+
+struct record {
+    char *at; /* NULL: no block */
+    size_t bytes;
+    uint64_t sequence;
+    uint32_t owner; /* the thread that stamped it */
+    uint32_t place; /* index of its heap, or MALLOC */
+};
+
+struct tenant {
+    HANDLE heap;
+    struct record blocks[TENANT_BLOCKS];
 };
 
 static struct record records[TABLE + THREADS * OWN];
@@ -26,16 +43,23 @@ static _Atomic(struct record *) table[TABLE];
 static struct record *owned[THREADS][OWN];
 static struct tenant tenant_store[TENANTS];
 static _Atomic(struct tenant *) tenants[TENANTS];
+static HANDLE heaps[HEAPS];
 static size_t allocated_before[HEAPS];
 static double deadline;
 
 /* What a run must have done; on a busy machine it may take longer, but not for ever. */
 static struct {
-    size_t steps, remote_frees, tenants, threads;
+    size_t steps, remote_frees, tenants, threads, resizes, in_place, large;
 } least;
 enum { OVERTIME = 60 };
 
+static atomic_ullong sequence_numbers;
 static atomic_uint threads_begun;
+static struct {
+    atomic_ullong steps, mallocs, frees, remote_frees, resizes, tenants;
+    atomic_ullong in_place; /* growths that HEAP_REALLOC_IN_PLACE_ONLY allowed */
+    atomic_ullong large;    /* blocks made or grown large */
+} done;
 
 static bool is_over(void)
 {
@@ -47,8 +71,217 @@ static bool is_over(void)
     bool is_enough = atomic_load(&done.steps) >= least.steps &&
                      atomic_load(&done.remote_frees) >= least.remote_frees &&
                      atomic_load(&done.tenants) >= least.tenants &&
+                     atomic_load(&done.resizes) >= least.resizes &&
+                     atomic_load(&done.in_place) >= least.in_place &&
+                     atomic_load(&done.large) >= least.large &&
                      atomic_load(&threads_begun) >= least.threads;
     return is_enough || now > deadline + OVERTIME;
+}
+
+/* One thread. */
+struct worker {
+    uint64_t random;
+    uint32_t id;
+    struct record **own;
+};
+
+static void count(atomic_ullong *what)
+{
+    atomic_fetch_add_explicit(what, 1, memory_order_relaxed);
+}
+
+static uint64_t key_of(const struct record *record)
+{
+    return race_mix((uintptr_t)record->at ^ race_mix(record->bytes) ^
+                    (uint64_t)record->owner << 40 ^ record->sequence);
+}
+
+/* Now the block is this thread's, and says so. */
+static void stamp(struct worker *worker, struct record *record)
+{
+    record->owner = worker->id;
+    record->sequence =
+        atomic_fetch_add_explicit(&sequence_numbers, 1, memory_order_relaxed);
+    race_stamp(record->at, record->bytes, key_of(record));
+    if (record->bytes > MOLE_SLAB_MAX)
+        count(&done.large);
+}
+
+static HANDLE heap_of(const struct record *record, const struct tenant *tenant)
+{
+    return tenant ? tenant->heap : heaps[record->place];
+}
+
+static bool is_malloc(const struct record *record, const struct tenant *tenant)
+{
+    return !tenant && record->place == MALLOC;
+}
+
+static void verify(const struct record *record, const struct tenant *tenant)
+{
+    race_require(race_is_stamped(record->at, record->bytes, key_of(record)),
+                 "block %p of %zu bytes, place %u, stamped by thread %u, was disturbed",
+                 (void *)record->at, record->bytes, record->place, record->owner);
+    if (is_malloc(record, tenant))
+        return;
+    size_t bytes = HeapSize(heap_of(record, tenant), 0, record->at);
+    race_require(bytes == record->bytes, "HeapSize of %p is %zu, not %zu",
+                 (void *)record->at, bytes, record->bytes);
+}
+
+static size_t some_bytes(struct worker *worker)
+{
+    size_t kind = race_below(&worker->random, 1000);
+    size_t limit = kind < 700 ? 129 : kind < 950 ? 2100 : kind < 994 ? 33000 : 330000;
+    if (kind == 999)
+        limit = race_brief() ? 330000 : 3000000;
+    else if (kind >= 990 && race_brief())
+        limit = 129; /* filling large blocks is what sanitizers are slow at */
+    return race_below(&worker->random, limit);
+}
+
+/* errno must be what it was: nothing has failed. */
+static void begin_call(void)
+{
+    errno = 4711;
+}
+
+static void end_call(const char *name)
+{
+    race_require(errno == 4711, "%s set errno to %d", name, errno);
+}
+
+static void allocate_from_malloc(struct worker *worker, struct record *record)
+{
+    size_t align = 16;
+    begin_call();
+    switch (race_below(&worker->random, 6)) {
+    case 0:
+        record->at = mh_calloc(1, record->bytes);
+        race_require(race_is_zero(record->at, record->bytes), "calloc gave old contents");
+        break;
+    case 1:
+        align = (size_t)16 << race_below(&worker->random, 10);
+        record->at = mh_memalign(align, record->bytes);
+        break;
+    default:
+        record->at = mh_malloc(record->bytes);
+        break;
+    }
+    end_call("malloc");
+    race_require((uintptr_t)record->at % align == 0, "a block is not aligned to %zu",
+                 align);
+    count(&done.mallocs);
+}
+
+static void allocate_from_heap(struct worker *worker, struct record *record, HANDLE heap)
+{
+    DWORD flags = race_below(&worker->random, 4) ? 0 : HEAP_ZERO_MEMORY;
+    begin_call();
+    record->at = HeapAlloc(heap, flags, record->bytes);
+    end_call("HeapAlloc");
+    if (flags && record->at)
+        race_require(race_is_zero(record->at, record->bytes),
+                     "HEAP_ZERO_MEMORY did not clear");
+}
+
+static void allocate(struct worker *worker, struct record *record, struct tenant *tenant)
+{
+    record->bytes = some_bytes(worker);
+    record->place = (uint32_t)race_below(&worker->random, HEAPS + 2);
+    if (record->place > MALLOC)
+        record->place = MALLOC;
+    if (is_malloc(record, tenant))
+        allocate_from_malloc(worker, record);
+    else
+        allocate_from_heap(worker, record, heap_of(record, tenant));
+    race_require(record->at != NULL, "no memory for %zu bytes", record->bytes);
+    if (record->at)
+        stamp(worker, record);
+}
+
+static void release(struct worker *worker, struct record *record, struct tenant *tenant)
+{
+    verify(record, tenant);
+    begin_call();
+    if (is_malloc(record, tenant)) {
+        mh_free(record->at);
+    } else {
+        BOOL freed = HeapFree(heap_of(record, tenant), 0, record->at);
+        race_require(freed, "HeapFree refused the live block %p", (void *)record->at);
+    }
+    end_call("free");
+    count(&done.frees);
+    if (record->owner != worker->id)
+        count(&done.remote_frees);
+    record->at = NULL;
+}
+
+/* What was resized: aligned, what it was up to the smaller size, and cleared beyond on demand. */
+static void check_resized(const struct record *record, char *at, size_t bytes,
+                          DWORD flags)
+{
+    size_t kept = bytes < record->bytes ? bytes : record->bytes;
+    race_require((uintptr_t)at % 16 == 0, "a resized block is at %p", (void *)at);
+    race_require(kept < 8 || race_is_stamped(at, kept & ~(size_t)7, key_of(record)),
+                 "resizing %zu to %zu bytes lost contents", record->bytes, bytes);
+    if (flags & HEAP_ZERO_MEMORY)
+        race_require(race_is_zero(at + kept, bytes - kept), "growth was not cleared");
+}
+
+/* In a heap and where it is: often by so little that there may be room. */
+static void resize_in_place(struct worker *worker, struct record *record,
+                            struct tenant *tenant)
+{
+    size_t more = race_below(&worker->random, record->bytes / 8 + 32);
+    size_t bytes = race_below(&worker->random, 4) ? record->bytes + more
+                                                  : race_below(&worker->random, more + 1);
+    DWORD flags = HEAP_REALLOC_IN_PLACE_ONLY |
+                  (race_below(&worker->random, 2) ? HEAP_ZERO_MEMORY : 0);
+    begin_call();
+    char *at = HeapReAlloc(heap_of(record, tenant), flags, record->at, bytes);
+    if (!at) {
+        race_require(errno == ENOMEM, "HeapReAlloc in place set errno to %d", errno);
+        race_require(bytes > record->bytes, "%zu bytes did not shrink to %zu",
+                     record->bytes, bytes);
+        verify(record, tenant);
+        return;
+    }
+    end_call("HeapReAlloc in place");
+    race_require(at == record->at, "HeapReAlloc in place moved %zu bytes", record->bytes);
+    check_resized(record, at, bytes, flags);
+    if (bytes > record->bytes)
+        count(&done.in_place);
+    record->bytes = bytes;
+    stamp(worker, record);
+    count(&done.resizes);
+}
+
+static void resize(struct worker *worker, struct record *record, struct tenant *tenant)
+{
+    bool in_heap = !is_malloc(record, tenant);
+    verify(record, tenant);
+    if (in_heap && race_below(&worker->random, 3) == 0) {
+        resize_in_place(worker, record, tenant);
+        return;
+    }
+    size_t bytes = some_bytes(worker);
+    if (!in_heap && bytes == 0)
+        return; /* would free */
+    DWORD flags = in_heap && race_below(&worker->random, 3) == 0 ? HEAP_ZERO_MEMORY : 0;
+    begin_call();
+    char *at = in_heap ? HeapReAlloc(heap_of(record, tenant), flags, record->at, bytes)
+                       : mh_realloc(record->at, bytes);
+    end_call("realloc");
+    race_require(at != NULL, "no memory to resize %zu to %zu bytes", record->bytes,
+                 bytes);
+    if (!at)
+        return;
+    check_resized(record, at, bytes, flags);
+    record->at = at;
+    record->bytes = bytes;
+    stamp(worker, record);
+    count(&done.resizes);
 }
 
 /* Only in a heap nobody else uses meanwhile: what was freed is refused from then on. */
@@ -208,13 +441,17 @@ static void enough(const char *what, unsigned long long figure, size_t wanted)
 
 static void report(void)
 {
-    printf("%llu steps, %llu frees (%llu remote), %llu resizes, %llu heaps destroyed, "
-           "%u threads\n",
+    printf("%llu steps, %llu frees (%llu remote), %llu resizes (%llu grown in place), "
+           "%llu large blocks, %llu heaps destroyed, %u threads\n",
            atomic_load(&done.steps), atomic_load(&done.frees),
            atomic_load(&done.remote_frees), atomic_load(&done.resizes),
+           atomic_load(&done.in_place), atomic_load(&done.large),
            atomic_load(&done.tenants), atomic_load(&threads_begun));
     enough("steps", atomic_load(&done.steps), least.steps);
     enough("remote frees", atomic_load(&done.remote_frees), least.remote_frees);
+    enough("resizes", atomic_load(&done.resizes), least.resizes);
+    enough("growths in place", atomic_load(&done.in_place), least.in_place);
+    enough("large blocks", atomic_load(&done.large), least.large);
     enough("heaps destroyed", atomic_load(&done.tenants), least.tenants);
     enough("threads", atomic_load(&threads_begun), least.threads);
 }
@@ -227,8 +464,7 @@ static void report_library(struct mh_stats before, struct mh_stats after)
     unsigned long long adoptions = after.adoptions - before.adoptions;
     unsigned long long refills = after.refills - before.refills;
     printf(
-        "library: malloc_frees +%llu remote_batches +%llu adoptions +%llu "
-        "refills +%llu\n",
+        "library: malloc_frees +%llu remote_batches +%llu adoptions +%llu refills +%llu\n",
         mallocs, batches, adoptions, refills);
     enough("malloc_frees", mallocs, atomic_load(&done.mallocs) / 4);
     enough("remote_batches", batches, least.remote_frees / 20);
@@ -243,6 +479,9 @@ int main(void)
     least.steps = race_size(400000, 20000, 2000);
     least.remote_frees = least.steps / 20;
     least.tenants = least.steps / 1000;
+    least.resizes = least.steps / 20;
+    least.in_place = least.steps / 500;
+    least.large = least.steps / 1000;
     least.threads = race_size(40, 8, 4);
     set_up();
     struct mh_stats before = race_stats();

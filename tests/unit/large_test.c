@@ -156,6 +156,25 @@ Test(large, growing_by_moving_pages_keeps_the_contents)
     grow_from((size_t)1 * MIB + 12345);
 }
 
+/* A copy would leave the old pages full; the kernel puts empty ones in the place of moved ones. */
+Test(large, growth_takes_the_very_pages_along)
+{
+    begin();
+    if (!kernel_moves_pages())
+        cr_skip_test("this kernel cannot move pages and keep the range");
+    for (size_t bytes = (size_t)512 * KIB; bytes <= (size_t)32 * MIB; bytes *= 4) {
+        char *old = alloc(bytes, MOLE_ALIGN, false);
+        stamp(old, bytes, bytes);
+        struct mole_span *span = span_of(old);
+        char *grown = mole_large_grow(heap, NULL, span, bytes * 2);
+        require(grown != NULL && grown != old, "%zu bytes did not move", bytes);
+        require(stamp_is_intact(grown, bytes, bytes), "%zu bytes changed", bytes);
+        require(is_all(old, bytes, 0), "%zu bytes were copied, not moved", bytes);
+        require(span->run->seam * (size_t)MOLE_PAGE == bytes, "the seam is at page %u",
+                span->run->seam);
+    }
+}
+
 Test(large, growth_that_cannot_be_leaves_the_block)
 {
     begin();

@@ -9,6 +9,7 @@
 #include "../api/workers.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "arena/inbox.h"
 #include "arena/span_map.h"
@@ -52,6 +53,23 @@ static inline struct mole_span *span_of(const void *block)
 static inline bool is_mapped(const void *address)
 {
     return mole_span_map_find(address) != &mole_span_nobody;
+}
+
+/* Whether this kernel moves pages and keeps their old range: asked without the library. */
+static inline bool kernel_moves_pages(void)
+{
+    enum { PROBE = 1 << 16 };
+    const int rights = PROT_READ | PROT_WRITE, kind = MAP_PRIVATE | MAP_ANONYMOUS;
+    const int how = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    void *from = mmap(NULL, PROBE, rights, kind, -1, 0);
+    void *to = mmap(NULL, PROBE, rights, kind, -1, 0);
+    require(from != MAP_FAILED && to != MAP_FAILED, "no pages for the probe");
+    memset(from, 1, PROBE);
+    bool is_moved = mremap(from, PROBE, PROBE, how, to) == to;
+    require(!is_moved || is_all(to, PROBE, 1), "the kernel lost what it moved");
+    munmap(from, PROBE);
+    munmap(to, PROBE);
+    return is_moved;
 }
 
 /* The pages of a slab that has room for eight blocks. */
