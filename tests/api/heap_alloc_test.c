@@ -74,21 +74,49 @@ HEAP_CASE(heap_alloc, case_014_size_max_fails)
     require(block == NULL, "HeapAlloc of SIZE_MAX gave a block");
 }
 
+/* Dirty more blocks of the size than will be taken again; answers where the dirt is. */
+enum { DIRTY = 16, TAKEN = 4 };
+
+static void leave_dirt_at(HANDLE heap, size_t bytes, char *dirt[DIRTY])
+{
+    for (size_t i = 0; i < DIRTY; i++) {
+        dirt[i] = take(heap, 0, bytes);
+        memset(dirt[i], 0xDD, bytes);
+    }
+    for (size_t i = 0; i < DIRTY; i++)
+        give_back(heap, dirt[i]);
+}
+
+/* Whether the block has a byte in common with one of those, which had the same size. */
+static bool lies_in(const char *block, size_t bytes, char *const dirt[DIRTY])
+{
+    for (size_t i = 0; i < DIRTY; i++) {
+        if (block < dirt[i] + bytes && dirt[i] < block + bytes)
+            return true;
+    }
+    return false;
+}
+
 HEAP_CASE(heap_alloc, case_015_zeroed_memory_is_zero_where_dirt_was)
 {
+    enum { MOST = 10000 }; /* a slab may have as many others free */
     const size_t sizes[] = {1, 1 << 20, CASE_SIZE, 7, 16, 100, 1000, 5000, 20000, 70000};
-    void *blocks[LENGTH(sizes)][8];
+    static char *blocks[MOST];
+    char *dirt[DIRTY];
 
     for (size_t i = 0; i < LENGTH(sizes); i++) {
-        leave_dirt(heap, sizes[i]);
-        for (size_t k = 0; k < 8; k++) {
-            blocks[i][k] = take(heap, HEAP_ZERO_MEMORY, sizes[i]);
-            require(is_all(blocks[i][k], sizes[i], 0), "%zu bytes are not 0", sizes[i]);
+        size_t count = 0, in_dirt = 0;
+        leave_dirt_at(heap, sizes[i], dirt);
+        while (in_dirt < TAKEN && count < MOST) {
+            char *block = take(heap, HEAP_ZERO_MEMORY, sizes[i]);
+            require(is_all(block, sizes[i], 0), "%zu bytes are not 0", sizes[i]);
+            in_dirt += lies_in(block, sizes[i], dirt);
+            blocks[count++] = block;
         }
-    }
-    for (size_t i = 0; i < LENGTH(sizes); i++) {
-        for (size_t k = 0; k < 8; k++)
-            give_back(heap, blocks[i][k]);
+        require(in_dirt == TAKEN, "of %zu blocks of %zu bytes %zu lie where dirt was",
+                count, sizes[i], in_dirt);
+        while (count > 0)
+            give_back(heap, blocks[--count]);
     }
 }
 

@@ -54,34 +54,62 @@ Test(no_serialize, case_130_eight_threads_each_with_its_own_heap)
     run_workers(8, work_on_own_heap, oracles);
 }
 
-/* One oracle for all: a block that one thread allocates, others resize and free. */
+/*
+ * One oracle for all: a block that one thread allocates, others resize and free. Each turn
+ * ends with the heap in the hands of another thread.
+ */
+enum { TAKERS = 4, TURN = 100 };
+
 struct shared_oracle {
     pthread_mutex_t mutex;
+    pthread_cond_t is_handed_over;
+    size_t turns;   /* done so far; turn t is that of thread t % TAKERS */
+    size_t holder;  /* who had the last turn */
+    size_t changes; /* turns in which the thread was another than in the one before */
+    bool has_failed;
     struct oracle oracle;
 };
 
+static const char *take_turn(struct shared_oracle *shared, size_t taker)
+{
+    shared->changes += shared->holder != taker;
+    shared->holder = taker;
+    return oracle_run(&shared->oracle, TURN);
+}
+
 static const char *take_turns(struct worker *worker)
 {
-    enum { TURN = 100 };
     struct shared_oracle *shared = worker->shared;
     const char *failure = NULL;
 
-    for (size_t done = 0; done < repeats(OPERATIONS) / 4 && failure == NULL;
-         done += TURN) {
-        pthread_mutex_lock(&shared->mutex);
-        failure = oracle_run(&shared->oracle, TURN);
-        pthread_mutex_unlock(&shared->mutex);
+    pthread_mutex_lock(&shared->mutex);
+    for (size_t done = 0; done < repeats(OPERATIONS) / TAKERS; done += TURN) {
+        while (shared->turns % TAKERS != worker->index && !shared->has_failed)
+            pthread_cond_wait(&shared->is_handed_over, &shared->mutex);
+        if (shared->has_failed)
+            break;
+        failure = take_turn(shared, worker->index);
+        shared->has_failed = failure != NULL;
+        shared->turns++;
+        pthread_cond_broadcast(&shared->is_handed_over);
     }
+    pthread_mutex_unlock(&shared->mutex);
     return failure;
 }
 
 Test(no_serialize, case_131_four_threads_take_turns_on_one_heap)
 {
-    static struct shared_oracle shared = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+    static struct shared_oracle shared = {
+        .mutex = PTHREAD_MUTEX_INITIALIZER,
+        .is_handed_over = PTHREAD_COND_INITIALIZER,
+        .holder = TAKERS,
+    };
     HANDLE heap = create_heap(HEAP_NO_SERIALIZE);
 
     oracle_init(&shared.oracle, heap, 0, 1);
-    run_workers(4, take_turns, &shared);
+    run_workers(TAKERS, take_turns, &shared);
+    require(shared.changes >= repeats(OPERATIONS) / TURN,
+            "the heap changed hands only %zu times", shared.changes);
     require_well(oracle_finish(&shared.oracle));
     require(shared.oracle.allocations == shared.oracle.frees, "blocks were lost");
     require(allocated_bytes(heap) == 0, "the heap is not empty at the end");
@@ -125,11 +153,12 @@ static uint64_t locks_since(uint64_t before)
     return first - before - (second - first);
 }
 
+/* From its creation to its end, which comes with blocks in it. */
 Test(no_serialize, case_133_such_a_heap_never_takes_a_lock)
 {
     static struct oracle oracle;
-    HANDLE heap = create_heap(HEAP_NO_SERIALIZE);
     struct mh_stats before = counters();
+    HANDLE heap = create_heap(HEAP_NO_SERIALIZE);
 
     oracle_init(&oracle, heap, 0, 1);
     require_well(oracle_run(&oracle, repeats(OPERATIONS)));
@@ -142,13 +171,15 @@ Test(no_serialize, case_133_such_a_heap_never_takes_a_lock)
     }
     require_well(oracle_finish(&oracle));
     require(allocated_bytes(heap) == 0, "the heap is not empty at the end");
+    for (size_t bytes = 1; bytes < MIB; bytes *= 2)
+        take(heap, 0, bytes);
+    destroy_heap(heap);
 
     uint64_t locks = locks_since(before.lock_acquisitions);
     uint64_t refills = counters().refills - before.refills;
     require(refills > 0, "no operation went to the arena, so nothing was proved");
     require(locks == 0, "%zu locks were taken in %zu refills", (size_t)locks,
             (size_t)refills);
-    destroy_heap(heap);
 }
 
 Test(no_serialize, case_133_warm_pairs_of_a_serialized_heap_take_no_lock)
