@@ -21,6 +21,7 @@
 
 #define MAX_LANES 256u
 #define MAX_REPETITIONS 100u
+#define MAX_OPTIONS 64
 #define NS_PER_MS 1000000u
 
 #if defined __x86_64__ || defined __i386__
@@ -42,7 +43,8 @@ static uint64_t lane_ops;
 static bool stop; /* read and written on opposite sides of the barrier */
 static pthread_barrier_t barrier;
 
-static char **option_list; /* argv from the first key=value on, NULL at its end */
+static char **option_list;     /* argv from the first key=value on, NULL at its end */
+static uint64_t options_known; /* bit i: somebody asked for the key of option_list[i] */
 static char bytes_shown[48] = "-";
 
 #if defined TARGET_HEAP
@@ -77,10 +79,22 @@ static uint64_t parse(const char *text)
 uint64_t perf_option(const char *key, uint64_t fallback)
 {
     size_t length = strlen(key);
-    for (char **option = option_list; *option != NULL; option++)
-        if (strncmp(*option, key, length) == 0 && (*option)[length] == '=')
-            return parse(*option + length + 1);
+    for (unsigned i = 0; option_list[i] != NULL; i++)
+        if (strncmp(option_list[i], key, length) == 0 && option_list[i][length] == '=') {
+            options_known |= (uint64_t)1 << i;
+            return parse(option_list[i] + length + 1);
+        }
     return fallback;
+}
+
+/* When all that is known was asked for: what is left is a mistake, or given twice. */
+static void refuse_unknown_options(void)
+{
+    for (unsigned i = 0; option_list[i] != NULL; i++)
+        if (!(options_known >> i & 1)) {
+            fprintf(stderr, "perf: no such option: %s\n", option_list[i]);
+            exit(1);
+        }
 }
 
 void *perf_pages(size_t bytes)
@@ -224,11 +238,13 @@ static void measure(const char *name, const char *target)
     double samples[MAX_REPETITIONS];
     unsigned count = 0, wanted = (unsigned)perf_option("reps", 5);
     uint64_t budget_ns = perf_option("budget_ms", 2000) * NS_PER_MS;
+    bool warm_up = perf_option("warmup", 1) != 0;
     uint64_t begin = now_ns();
 
+    refuse_unknown_options();
     if (wanted == 0 || wanted > MAX_REPETITIONS)
         perf_die("reps must be 1 to 100");
-    if (perf_option("warmup", 1) != 0)
+    if (warm_up)
         repetition();
     do
         samples[count++] = repetition();
@@ -245,6 +261,8 @@ int main(int argc, char **argv)
 {
     if (argc < 5)
         perf_die("usage: program name target threads ops [key=value ...]");
+    if (argc > 5 + MAX_OPTIONS)
+        perf_die("too many options");
     option_list = argv + 5;
     lane_count = (unsigned)parse(argv[3]);
     if (lane_count == 0 || lane_count > MAX_LANES)

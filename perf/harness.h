@@ -33,7 +33,7 @@ unsigned perf_lanes(void); /* how many lanes run, at least 1 */
 
 /*
  * The value of `key=` on the command line (suffixes k and m: 1024 and 1024²), or
- * `fallback`.
+ * `fallback`. A key that nobody has asked for when the measuring begins is refused.
  */
 uint64_t perf_option(const char *key, uint64_t fallback);
 
