@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """How the libraries are found and what they are in a process: by relative and absolute paths, the
-core next to malloc, one core for all; with 80 other libraries that have TLS; linked instead of
-preloaded; with fork and exec beside threads."""
+core next to malloc, one core for all and of the same build; with 80 other libraries that have TLS;
+linked instead of preloaded; with fork and exec beside threads; in exit handlers."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,46 @@ def paths(place):
         case(frees(done.stats) > 100, f"LD_PRELOAD by {what}: malloc is another one")
 
 
+def other_build(place):
+    """A core whose private version node is another build's is refused by the dynamic linker."""
+    folder = place.file("other")
+    os.mkdir(folder)
+    malloc = shutil.copy(MALLOC, folder)
+    with open(CORE, "rb") as file:
+        core = file.read()
+    nodes = set(re.findall(rb"MOLEHILL_PRIVATE_[0-9a-f]+\0", core))
+    with open(MALLOC, "rb") as file:
+        wanted = set(re.findall(rb"MOLEHILL_PRIVATE_[0-9a-f]+\0", file.read()))
+    case(len(nodes) == 1 and wanted == nodes, f"malloc wants {wanted}, the core has {nodes}")
+    if len(nodes) != 1:
+        return
+    node = nodes.pop()
+    other = node[:-13] + (b"0123456789ab" if node[-13:-1] != b"0123456789ab" else b"1" * 12) + b"\0"
+    path = os.path.join(folder, os.path.basename(CORE))
+    for text, is_loaded in ((node, True), (other, False)):
+        with open(path, "wb") as file:
+            file.write(core.replace(node, text))
+        done = run(place, [sys.executable, "-I", "-c", "print('good')"], malloc)
+        output = done.stdout.decode(errors="replace")
+        if is_loaded:
+            good(done, "a core of this build")
+            continue
+        case(done.returncode != 0 and "good" not in output, "a core of another build was loaded")
+        case(f"version `{node[:-1].decode()}' not found (required by {malloc})" in output,
+             f"the dynamic linker does not say why: {output[-500:]}")
+
+
+def exit_handlers(place):
+    program = os.path.join(BUILD, "tests", "exit_handlers")
+    for preload, what in ((None, "exit handlers"), (MALLOC, "exit handlers, malloc preloaded")):
+        done = run(place, [program], preload)
+        case(done.returncode == 0 and done.stdout == b"atexit: good\ndestructor: good\n",
+             f"{what}: {done.returncode}: {done.stdout.decode(errors='replace')[-500:]}")
+        lines = figures(done.stats)
+        case(len(lines) == 1 and int(lines[0]["frees"]) > 1000 and int(lines[0]["heaps"]) == 3,
+             f"{what}: left the figures {lines}")
+
+
 def one_core(place):
     done = good(run(place, [LOADING, "where"], MALLOC), "where")
     case(libraries(done) == sorted(map(os.path.realpath, (CORE, MALLOC))),
@@ -102,9 +143,11 @@ def main():
     with Scratch() as place:
         paths(place)
         one_core(place)
+        other_build(place)
         many_tls_libraries(place)
         linked_operators(place)
         fork_and_exec(place)
+        exit_handlers(place)
     end()
 
 
