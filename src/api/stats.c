@@ -10,6 +10,7 @@
 
 #include "arena/meta.h"
 #include "arena/region.h"
+#include "base/check.h"
 #include "os/thread.h"
 #include "tcache/block.h"
 #include "tcache/process.h"
@@ -129,9 +130,8 @@ __attribute__((destructor)) static void write_at_exit(void)
         (unsigned long long)stats.committed_bytes,
         (unsigned long long)stats.spans_purged);
     int file = open(path_at_exit, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (file < 0)
-        return;
-    ssize_t ignored = write(file, line, (size_t)length);
-    (void)ignored;
-    close(file);
+    if (file < 0 || write(file, line, (size_t)length) != length)
+        mole_warn("the counters cannot be written to %s", path_at_exit);
+    if (file >= 0)
+        close(file);
 }
