@@ -78,6 +78,68 @@ int main(void)
 }
 """
 
+# The bare names, linked; in C++ too.
+BARE = r"""
+#include <stddef.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+void *GetProcessHeap(void);
+void *HeapAlloc(void *, unsigned, size_t);
+size_t HeapSize(void *, unsigned, const void *);
+int HeapFree(void *, unsigned, void *);
+#ifdef __cplusplus
+}
+#endif
+
+int main(void)
+{
+    void *block = HeapAlloc(GetProcessHeap(), 0, 27);
+    if (HeapSize(GetProcessHeap(), 0, block) != 27 || !HeapFree(GetProcessHeap(), 0, block))
+        return 1;
+    puts("a small heap");
+    return 0;
+}
+"""
+
+# new and delete are molehill's, and a new that fails throws. This much refers to nothing else of
+# the C++ library that throws bad_alloc.
+CXX = r"""
+#include <molehill/molehill.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <new>
+
+int main()
+{
+    struct mh_stats before = {}, after = {};
+    before.size = after.size = sizeof(before);
+    mh_stats_get(&before);
+    for (int i = 0; i < 1000; i++) {
+        char *volatile block = new char[100];
+        delete[] block;
+    }
+    mh_stats_get(&after);
+    if (after.malloc_frees < before.malloc_frees + 1000)
+        return 1;
+    volatile std::size_t bytes = PTRDIFF_MAX / 2;
+    try {
+        char *volatile block = new char[bytes];
+        delete[] block;
+        return 2;
+    } catch (const std::bad_alloc &) {
+        std::puts("a small heap");
+    }
+    return 0;
+}
+"""
+
+# What README tells those to add who link molehill-malloc.o into a static C++ program.
+THROWING = ["-Wl,-u,_ZSt17__throw_bad_allocv", "-Wl,-u,_ZSt15get_new_handlerv"]
+
 
 class Checks:
     def __init__(self, tree, folder, environment):
@@ -115,6 +177,34 @@ class Checks:
                   f"exit status {code}, output {output!r}")
 
 
+def static_rows(checks, cc, cxx, library_dir):
+    """Static archives, the one object, and what pkg-config says for them. -static: as a whole."""
+    def library(name):
+        return os.path.join(library_dir, name)
+
+    cflags = checks.pkg_config("--cflags", "molehill")
+    one_object = [*cflags, library("molehill-malloc.o"), "-pthread"]
+    checks.program("C, static core", cc, ".c", APP,
+                   cflags + [library("libmolehill.a"), "-pthread"])
+    checks.program("malloc, static", cc, ".c", MALLOC,
+                   cflags + [library("libmolehill-malloc.a"), library("libmolehill.a"),
+                             "-pthread"])
+    checks.program("bare Win32 names, static", cc, ".c", BARE,
+                   [library("libmolehill-win32.a"), library("libmolehill.a"), "-pthread"])
+    checks.program("molehill-malloc.o, C", cc, ".c", MALLOC, one_object)
+    checks.program("molehill-malloc.o, C, -static", cc, ".c", MALLOC, [*one_object, "-static"])
+    checks.program("molehill-malloc.o, C++", cxx, ".cc", CXX, one_object)
+    checks.program("molehill-malloc.o, C++, -static", cxx, ".cc", CXX,
+                   [*one_object, "-static", *THROWING])
+    for package, compiler, suffix, source in (
+            ("molehill", cc, ".c", APP), ("molehill", cxx, ".cc", APP),
+            ("molehill-malloc", cc, ".c", MALLOC), ("molehill-win32", cc, ".c", BARE),
+            ("molehill-win32", cxx, ".cc", BARE)):
+        flags = checks.pkg_config("--static", "--cflags", "--libs", package)
+        checks.program(f"pkg-config --static {package}, {suffix}", compiler, suffix, source,
+                       [*flags, "-static"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cc", default="cc")
@@ -145,9 +235,6 @@ def main():
         strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
         checks.program("C, shared", cc + strict, ".c", APP, flags, **found)
         checks.program("C++, shared", cxx + strict, ".cc", APP, flags, **found)
-        cflags = checks.pkg_config("--cflags", "molehill")
-        checks.program("C, static core", cc, ".c", APP,
-                       cflags + [os.path.join(library_dir, "libmolehill.a"), "-pthread"])
 
         # These find their core by RUNPATH, so only the first library needs a path.
         malloc = os.path.join(library_dir, "libmolehill-malloc.so.0")
@@ -157,10 +244,13 @@ def main():
         checks.note("malloc preloaded by its path alone", code == 0 and output == "fine\n", output)
         checks.program("malloc, linked", cc, ".c", MALLOC,
                        checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
-        checks.program("malloc, static", cc, ".c", MALLOC,
-                       cflags + [os.path.join(library_dir, "libmolehill-malloc.a"),
-                                 os.path.join(library_dir, "libmolehill.a"), "-pthread"])
+        checks.program("malloc, linked, C++", cxx, ".cc", CXX,
+                       checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
         checks.program("bare Win32 names", cc, ".c", WIN32, ["-ldl"], **found)
+        bare = checks.pkg_config("--cflags", "--libs", "molehill-win32")
+        checks.program("bare Win32 names, linked", cc, ".c", BARE, bare, **found)
+        checks.program("bare Win32 names, linked, C++", cxx, ".cc", BARE, bare, **found)
+        static_rows(checks, cc, cxx, library_dir)
 
     print(f"{checks.passed} passed, {checks.failed} failed, 0 skipped")
     sys.exit(1 if checks.failed else 0)
