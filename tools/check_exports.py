@@ -5,9 +5,9 @@
 usage: check_exports.py [--update]     (MOLEHILL_BUILD names the build directory)
 
 The lists hold public names only. What the libraries share among themselves must be called
-mole_* and stand in the version node MOLEHILL_PRIVATE_<build>, and nothing else may be there. The malloc
-family must have no version at all: programs ask for malloc@GLIBC_2.2.5, and the loader gives them
-an unversioned malloc but not one of another version.
+mole_* and stand in the version node MOLEHILL_PRIVATE_<build>, and nothing else may be
+there. The malloc family must have no version at all: programs ask for malloc@GLIBC_2.2.5,
+and the loader gives them an unversioned malloc but not one of another version.
 """
 import os
 import subprocess
