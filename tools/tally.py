@@ -25,6 +25,7 @@ SYNTHESIS = re.compile(
 SKIPPED = re.compile(r"^\[SKIP\] (\S+?): (.*?)\s*$", re.M)
 SKIPPED_PLAIN = re.compile(r"^(?:\w+: )?SKIPPED: (.*?)\s*$", re.M)
 DISABLED = "left out by the lane's pattern, or disabled"
+MOST_NAMES = 4
 UNEXPLAINED = "NO REASON GIVEN"
 CASE = re.compile(r"^\[(PASS|FAIL|SKIP)\] \S+?::case_(\d+)\w*", re.M)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -76,6 +77,12 @@ def reasons(test):
     return found + [(why, test.get("name", "?").split(" / ")[-1])] * missing
 
 
+def some(names):
+    """The names, or the first of them and how many more there are."""
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def skip_lines(paths):
     """`skipped  5 x REASON (LANE: TESTS; LANE: TESTS)`, the most frequent first."""
     groups = {}
@@ -89,7 +96,7 @@ def skip_lines(paths):
         lanes = {}
         for lane, who in places:
             lanes.setdefault(lane, {})[who] = None
-        where = "; ".join(f"{lane}: {', '.join(names)}" for lane, names in lanes.items())
+        where = "; ".join(f"{lane}: {some(list(names))}" for lane, names in lanes.items())
         lines.append(f"skipped {len(places):2} x {why} ({where})")
     return lines
 
@@ -204,7 +211,9 @@ def self_test_reasons(synthesis):
         got, sums = skip_lines(paths), total(paths)
     if got != expected or sums[2] != 9:
         sys.exit("tally.py: self-test: " + "\n".join(["reasons:", *got, str(sums)]))
-    return len(expected)
+    if (some(list("abcd")), some(list("abcde"))) != ("a, b, c, d", "a, b, c, d and 1 more"):
+        sys.exit("tally.py: self-test: " + some(list("abcde")))
+    return len(expected) + 1
 
 
 def main():
