@@ -29,5 +29,8 @@ void *kv_heap_alloc(struct kv_heap *heap, size_t bytes);
 /* `block` came from this heap, or is NULL. */
 void kv_heap_free(struct kv_heap *heap, void *block);
 
-/* Heaps that are there, as the allocator counts them: the process may have others than ours. */
+/*
+ * Heaps that are there, as the allocator counts them: the process may have others than
+ * ours.
+ */
 size_t kv_heap_count(void);

@@ -67,7 +67,9 @@ static enum kv_resp_step begin_request(struct kv_resp *resp, struct kv_bytes *in
     return KV_RESP_REQUEST;
 }
 
-/* "$5\r\n": an argument of five bytes begins. Its block takes the "\r\n" behind it too. */
+/*
+ * "$5\r\n": an argument of five bytes begins. Its block takes the "\r\n" behind it too.
+ */
 static enum kv_resp_step begin_argument(struct kv_resp *resp, struct kv_bytes *input,
                                         const char **error)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * molehill's own additions to the Win32 heap contract: configuration, usable sizes, counters.
- * Everything here is prefixed mh_ or MH_ and exported from libmolehill.
+ * molehill's own additions to the Win32 heap contract: configuration, usable sizes,
+ * counters. Everything here is prefixed mh_ or MH_ and exported from libmolehill.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ extern "C" {
  * Set process-wide options, as the environment variable MOLEHILL_CONF does at start.
  *
  *   conf     "key:value,key:value"; keys are listed in README.md
- *   returns  0, or -1 with errno EINVAL when a key or a value is unknown; nothing is changed then
+ *   returns  0, or -1 with errno EINVAL when a key or a value is unknown; nothing is
+ *            changed then
  *   threads  any thread; `compat` is meant to be set before the first heap call
  */
 MH_API int mh_configure(const char *conf);
@@ -39,8 +40,9 @@ MH_API int mh_configure(const char *conf);
 MH_API size_t mh_usable_size(void *heap, const void *block);
 
 /*
- * Counters of the whole process, cheap enough to be always on: they are kept by slow paths.
- * Set `size` to sizeof(struct mh_stats) before the call; fields past `size` are not written.
+ * Counters of the whole process, cheap enough to be always on: they are kept by slow
+ * paths. Set `size` to sizeof(struct mh_stats) before the call; fields past `size` are
+ * not written.
  */
 struct mh_stats {
     size_t size;

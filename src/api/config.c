@@ -3,8 +3,8 @@
  * MOLEHILL_CONF and mh_configure: "key:value,key:value".
  *
  *   compat:documents | compat:windows   which contract failures follow (last_error.h)
- *   purger:thread | purger:calls        give memory back by a thread of our own, once there are
- *                                       others; or only when something is freed
+ *   purger:thread | purger:calls        give memory back by a thread of our own, once
+ *                                       there are others; or only when something is freed
  *   stats:PATH                          append one line of counters to PATH at exit, or
  *                                       tell on stderr that it cannot be done
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The Win32 heap functions. Each is a fast path, where there is one, and the general case, which
- * checks its arguments without following them and speaks Win32 errors.
+ * The Win32 heap functions. Each is a fast path, where there is one, and the general
+ * case, which checks its arguments without following them and speaks Win32 errors.
  */
 #include <molehill/heapapi.h>
 
@@ -113,8 +113,8 @@ static mole_slow BOOL free_slow(HANDLE handle, LPVOID block)
 }
 
 /*
- * A block of another thread's slab, most likely: into a batch, if the thread has a cache in the
- * heap. Anything else goes the long way.
+ * A block of another thread's slab, most likely: into a batch, if the thread has a cache
+ * in the heap. Anything else goes the long way.
  */
 static __attribute__((noinline)) BOOL free_remote(HANDLE handle, struct mole_span *span,
                                                   LPVOID block)
@@ -132,7 +132,9 @@ static __attribute__((noinline)) BOOL free_remote(HANDLE handle, struct mole_spa
     return likely(is_remote) ? TRUE : free_slow(handle, block);
 }
 
-/* The slab's countdown ended with this free. Its arguments are where HeapFree has them. */
+/*
+ * The slab's countdown ended with this free. Its arguments are where HeapFree has them.
+ */
 static mole_slow BOOL free_counted_down(HANDLE handle, struct mole_span *span)
 {
     (void)handle;

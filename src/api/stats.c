@@ -53,7 +53,9 @@ static uint64_t frees_through(struct mole_owner *owner)
     return frees;
 }
 
-/* Frees of one heap. Under the lock that HeapDestroy takes; heaps without are left out. */
+/*
+ * Frees of one heap. Under the lock that HeapDestroy takes; heaps without are left out.
+ */
 static uint64_t frees_of(struct mole_heap *heap, uint64_t id)
 {
     if (!heap->arena.is_locked)

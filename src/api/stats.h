@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The counters of mh_stats_get, and the line written at exit for MOLEHILL_CONF=stats:PATH.
+ * The counters of mh_stats_get, and the line written at exit for
+ * MOLEHILL_CONF=stats:PATH.
  */
 #pragma once
 

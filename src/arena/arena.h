@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An arena: the runs of one heap and the lock that serializes their supply. Thread caches come
- * here when they have no page left; a heap made with HEAP_NO_SERIALIZE uses the same functions
- * without the lock.
+ * An arena: the runs of one heap and the lock that serializes their supply. Thread caches
+ * come here when they have no page left; a heap made with HEAP_NO_SERIALIZE uses the same
+ * functions without the lock.
  */
 #pragma once
 
@@ -24,8 +24,8 @@ void mole_arena_enter(struct mole_arena *arena);
 void mole_arena_leave(struct mole_arena *arena);
 
 /*
- * A run of at least `chunks` chunks for the arena's heap, or NULL. `is_cut`: one chunk that a
- * cache will cut in pages; all of them are free.
+ * A run of at least `chunks` chunks for the arena's heap, or NULL. `is_cut`: one chunk
+ * that a cache will cut in pages; all of them are free.
  */
 struct mole_run *mole_arena_take(struct mole_arena *arena, struct mole_pool_slots *slots,
                                  size_t chunks, bool is_cut) mole_must_check;

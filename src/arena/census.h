@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Adding up a heap: reads only descriptors and tables, so that blocks on their way between
- * threads do not confuse it. Holds the arena's lock, under which slabs come and go; blocks may be
- * allocated and freed meanwhile, and large blocks too.
+ * Adding up a heap: reads only descriptors and tables, so that blocks on their way
+ * between threads do not confuse it. Holds the arena's lock, under which slabs come and
+ * go; blocks may be allocated and freed meanwhile, and large blocks too.
  */
 #pragma once
 

@@ -123,7 +123,9 @@ struct mole_heap *mole_heap_find(const void *handle)
 
 struct mole_owner *mole_heap_kill(struct mole_heap *heap)
 {
-    /* Threads that end look at their caches under this lock, and thieves at all of them. */
+    /*
+     * Threads that end look at their caches under this lock, and thieves at all of them.
+     */
     mole_arena_enter(&heap->arena);
     store_rlx(&heap->word_a, 0);
     struct mole_owner *owners = swap_acq(&heap->owners_a, NULL); /* HB-OWNER-2 */
@@ -139,7 +141,10 @@ void mole_heap_finish(struct mole_heap *heap, struct mole_pool_slots *slots)
     mole_meta_push(&unused[heap->arena.is_locked], &heap->meta);
 }
 
-/* Malloc's heap has no handle, and no key: its modes are in the limits of malloc's fast paths. */
+/*
+ * Malloc's heap has no handle, and no key: its modes are in the limits of malloc's fast
+ * paths.
+ */
 static void *key_of(struct mole_heap *heap)
 {
     void *handle = load_rlx(&heap->handle_a);

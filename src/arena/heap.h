@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Heaps: what a HANDLE names. Records of heaps are never used for anything else, so a stale
- * pointer to one may always be read; its word tells whether it still is the heap one meant.
+ * Heaps: what a HANDLE names. Records of heaps are never used for anything else, so a
+ * stale pointer to one may always be read; its word tells whether it still is the heap
+ * one meant.
  *
  *   word = unique id << 16 | mode      0: no heap
  *
- * Each cache of the heap has a key, which stands for the word there: the HANDLE while the heap
- * lives with no mode set, else nobody's. One compare of the caller's HANDLE with the key of a
- * cache therefore decides everything: equal means alive, the same heap, and no mode set.
+ * Each cache of the heap has a key, which stands for the word there: the HANDLE while the
+ * heap lives with no mode set, else nobody's. One compare of the caller's HANDLE with the
+ * key of a cache therefore decides everything: equal means alive, the same heap, and no
+ * mode set.
  *
  *  label       release side               acquire side                 makes visible
  *  HB-HEAP-1   create: store of word_a    find, first use: load        the heap's fields
@@ -16,10 +18,11 @@
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
  *  HB-MODE-1   set_modes: the word, fence, owners_a and keys; enlist: owners_a, key, fence, the
- *              word: enlist sees the new word and stores the key again, or set_modes finds the
- *              cache, and its store of the key is the last
+ *              word: enlist sees the new word and stores the key again, or set_modes
+ *              finds the cache, and its store of the key is the last
  *
- * Progress: find and adopt are wait-free but for the walk over the owners; enlist is lock-free.
+ * Progress: find and adopt are wait-free but for the walk over the owners; enlist is
+ * lock-free.
  * Checked by: tests/race/adopt_step.c (every instruction), tests/race/oracle.c (TSan).
  */
 #pragma once
@@ -79,7 +82,8 @@ struct mole_heap {
 
     /*
      * returned_a: slabs that fill a run and have every block in their inbox: a hint.
-     *   writers  the thread whose push returned the last block adds; who takes them subtracts
+     *   writers  the thread whose push returned the last block adds; who takes them
+     *            subtracts
      *   readers  steal.c
      *   orders   relaxed: the slab's inbox and state decide
      *   keeps    0 means that looking for them is most likely in vain
@@ -105,8 +109,9 @@ struct mole_heap {
 enum { MOLE_HEAP_NO_SERIALIZE = 1 };
 
 /*
- * A new heap with an address of its own as handle, or NULL. `slots` as for mole_pool_take.
- * Its home run is cut in pages; the first page is the handle's and never used.
+ * A new heap with an address of its own as handle, or NULL. `slots` as for
+ * mole_pool_take. Its home run is cut in pages; the first page is the handle's and never
+ * used.
  */
 struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots)
     mole_must_check;
@@ -116,12 +121,15 @@ struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots
  */
 struct mole_heap *mole_heap_create_nameless(void) mole_must_check;
 
-/* The live heap with this handle, whatever the value is; or NULL. Does not touch `handle`. */
+/*
+ * The live heap with this handle, whatever the value is; or NULL. Does not touch
+ * `handle`.
+ */
 struct mole_heap *mole_heap_find(const void *handle);
 
 /*
- * End a heap. Returns the list of its owners, which the caller gives back with the rest by
- * mole_heap_finish; between the two nobody finds the heap or its caches any more.
+ * End a heap. Returns the list of its owners, which the caller gives back with the rest
+ * by mole_heap_finish; between the two nobody finds the heap or its caches any more.
  */
 struct mole_owner *mole_heap_kill(struct mole_heap *heap);
 void mole_heap_finish(struct mole_heap *heap, struct mole_pool_slots *slots);
@@ -132,8 +140,9 @@ mole_hot uint64_t mole_heap_id(struct mole_heap *heap)
 }
 
 /*
- * Set the modes of a live heap, in its word and in the keys of all its caches; 0: none. One call
- * at a time, by who keeps the heap from ending. Operations under way are not waited for.
+ * Set the modes of a live heap, in its word and in the keys of all its caches; 0: none.
+ * One call at a time, by who keeps the heap from ending. Operations under way are not
+ * waited for.
  */
 void mole_heap_set_modes(struct mole_heap *heap, unsigned modes);
 

@@ -7,10 +7,11 @@
  *                                   |
  *   owner's woken list <--listed-- slab, by the pusher that found it unlisted
  *
- * The links are table entries (span.h), so a block's memory is not touched. The pushed blocks are
- * already free in the table. The word holds the first index, the count, and LISTED: whether the
- * slab is in its owner's woken list. Only taking it out of that list clears LISTED, so that a
- * slab is never listed twice; a slab is not given back while it is listed.
+ * The links are table entries (span.h), so a block's memory is not touched. The pushed
+ * blocks are already free in the table. The word holds the first index, the count, and
+ * LISTED: whether the slab is in its owner's woken list. Only taking it out of that list
+ * clears LISTED, so that a slab is never listed twice; a slab is not given back while it
+ * is listed.
  *
  *  label       release side            acquire side            makes visible
  *  HB-INBOX-1  push: CAS on inbox_a    take: swap on inbox_a   the entries of the list,
@@ -19,9 +20,11 @@
  *                                                              may be written again
  *  HB-WOKEN-1  wake: CAS on woken_a    take_woken: swap        span->woken_next
  *
- * Why one swap meets every pusher: pushes are RMWs, so each continues the release sequence of the
- * pushes below it. Why no ABA: push never follows the head it saw; take never pops one.
- * May run together: push/push, push/take. Never: take/take (the owner's, or a thief's: steal.h).
+ * Why one swap meets every pusher: pushes are RMWs, so each continues the release
+ * sequence of the pushes below it. Why no ABA: push never follows the head it saw; take
+ * never pops one.
+ * May run together: push/push, push/take. Never: take/take (the owner's, or a thief's:
+ * steal.h).
  * Progress: take is wait-free; push and wake are lock-free.
  * Checked by: tests/race/inbox_step.c (every instruction), tests/race/oracle.c (TSan).
  */
@@ -58,8 +61,8 @@ static inline void mole_inbox_wake(struct mole_span *span)
 }
 
 /*
- * Hand over `count` blocks that are linked through the table from `first` to `last`. They keep
- * the slab mapped until the push; afterwards only MOLE_INBOX_LISTED does.
+ * Hand over `count` blocks that are linked through the table from `first` to `last`. They
+ * keep the slab mapped until the push; afterwards only MOLE_INBOX_LISTED does.
  */
 static inline void mole_inbox_push(struct mole_span *span, uint32_t first, uint32_t last,
                                    uint32_t count)
@@ -80,8 +83,8 @@ static inline void mole_inbox_push(struct mole_span *span, uint32_t first, uint3
 }
 
 /*
- * Take everything. `unlist` when the slab was just taken from the woken list. Returns a word to
- * be read with mole_inbox_first and mole_inbox_count.
+ * Take everything. `unlist` when the slab was just taken from the woken list. Returns a
+ * word to be read with mole_inbox_first and mole_inbox_count.
  */
 static inline uint32_t mole_inbox_take(struct mole_span *span, bool unlist)
 {
@@ -90,7 +93,10 @@ static inline uint32_t mole_inbox_take(struct mole_span *span, bool unlist)
         return word;
     if (unlist)
         return swap_acq_rel(&span->inbox_a, MOLE_END); /* HB-INBOX-1, HB-INBOX-2 */
-    /* LISTED is set, for there are blocks; it stays until the owner meets the slab in the list. */
+    /*
+     * LISTED is set, for there are blocks; it stays until the owner meets the slab in the
+     * list.
+     */
     return swap_acq(&span->inbox_a, MOLE_INBOX_LISTED | MOLE_END); /* HB-INBOX-1 */
 }
 

@@ -10,8 +10,9 @@
 enum { MOVE_LEAST = 256 * 1024 };
 
 /*
- * Pages that were moved into a run stay a mapping of their own, for good, and a process may have
- * only so many (vm.max_map_count, 65 530): beyond this many such runs, blocks are copied.
+ * Pages that were moved into a run stay a mapping of their own, for good, and a process
+ * may have only so many (vm.max_map_count, 65 530): beyond this many such runs, blocks
+ * are copied.
  */
 enum { SEAMS_MOST = 8192 };
 
@@ -98,7 +99,10 @@ static void note_seam(struct mole_run *run, size_t bytes)
     run->seam = (uint32_t)(bytes / MOLE_PAGE);
 }
 
-/* Bring the block's bytes to the new run. False: the run is lost, the block is where it was. */
+/*
+ * Bring the block's bytes to the new run. False: the run is lost, the block is where it
+ * was.
+ */
 static bool bring(struct mole_span *span, struct mole_run *to)
 {
     size_t bytes = load_rlx(&span->bytes_a);

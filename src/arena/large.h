@@ -2,8 +2,8 @@
 /*
  * Large blocks: one span and one run each. Growth moves pages, not bytes.
  *
- * Alloc, free and resize of one block exclude each other by the client's duty; blocks of one heap
- * meet only in the arena.
+ * Alloc, free and resize of one block exclude each other by the client's duty; blocks of
+ * one heap meet only in the arena.
  */
 #pragma once
 
@@ -19,9 +19,14 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
 void mole_large_free(struct mole_heap *heap, struct mole_pool_slots *slots,
                      struct mole_span *span);
 
-/* Set the size within span->room. New bytes are not cleared; pages no longer used may go. */
+/*
+ * Set the size within span->room. New bytes are not cleared; pages no longer used may go.
+ */
 void mole_large_resize(struct mole_span *span, size_t bytes);
 
-/* Grow beyond span->room by moving the pages. The block's new address, or NULL: unchanged. */
+/*
+ * Grow beyond span->room by moving the pages. The block's new address, or NULL:
+ * unchanged.
+ */
 void *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots *slots,
                       struct mole_span *span, size_t bytes) mole_must_check;

@@ -11,8 +11,8 @@ enum {
 };
 
 /*
- * Bucket sizes: the first ones are spans with tables of 0, 32, 64 ... 4096 entries, the rest
- * powers of two for lists that grow.
+ * Bucket sizes: the first ones are spans with tables of 0, 32, 64 ... 4096 entries, the
+ * rest powers of two for lists that grow.
  */
 static const uint32_t bucket_bytes[] = {
     64,      128,     192,     256,     384,      640,      1152,     2176,

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory for molehill's own records: spans, runs, heaps, caches, threads. It lies in a mapping of
- * its own, is never given back, and a record's memory is only ever reused for records of the same
- * kind and size: a reader that is late sees an old record, never something else.
+ * Memory for molehill's own records: spans, runs, heaps, caches, threads. It lies in a
+ * mapping of its own, is never given back, and a record's memory is only ever reused for
+ * records of the same kind and size: a reader that is late sees an old record, never
+ * something else.
  *
- * Free records wait in one stack a bucket; the pool keeps free runs in the same kind of stack:
+ * Free records wait in one stack a bucket; the pool keeps free runs in the same kind of
+ * stack:
  *
  *   head: index of the first | tag --> record.meta.next --> record.meta.next --> 0
  *
  *  label      release side             acquire side            makes visible
  *  HB-META-1  push: CAS on the head    pop: CAS on the head    the record's fields
  *
- * Why no ABA: each successful CAS raises the tag; 2^32 of them would have to happen between one
- * thread's load and its CAS. Why pop may read `next` of a record that others took meanwhile:
- * records are never unmapped, and the tag makes its CAS fail.
- * Progress: push, pop and pop_all are lock-free. May run together: anything with anything.
+ * Why no ABA: each successful CAS raises the tag; 2^32 of them would have to happen
+ * between one thread's load and its CAS. Why pop may read `next` of a record that others
+ * took meanwhile: records are never unmapped, and the tag makes its CAS fail.
+ * Progress: push, pop and pop_all are lock-free. May run together: anything with
+ * anything.
  * Checked by: tests/race/stack_step.c (every instruction), tests/unit/meta_test.c,
  * tests/race/oracle.c (TSan).
  */
@@ -74,8 +77,8 @@ struct mole_meta *mole_meta_below(const struct mole_meta *record);
 bool mole_meta_init(void) mole_must_check;
 
 /*
- * A record of at least `bytes`, or NULL. Never-used memory reads as zero; a reused record holds
- * what it held, its `meta` excepted.
+ * A record of at least `bytes`, or NULL. Never-used memory reads as zero; a reused record
+ * holds what it held, its `meta` excepted.
  */
 void *mole_meta_take(enum mole_meta_kind kind, size_t bytes) mole_must_check;
 

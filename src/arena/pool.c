@@ -196,7 +196,9 @@ static bool purge(struct mole_run *run)
     return true;
 }
 
-/* Purge the runs of one size that were given before `since`; the others stay, in order. */
+/*
+ * Purge the runs of one size that were given before `since`; the others stay, in order.
+ */
 static size_t purge_before(unsigned order, uint32_t since, size_t *kept)
 {
     size_t count = 0;

@@ -4,11 +4,11 @@
  *
  *   a thread's slots --> warm stacks, one a size --> cold stacks --> region (new)
  *
- * A run that is given back is warm: its pages are resident and dirty. Passes over the pool, one
- * every MOLE_PASS_MS, make it cold once it was warm for two of them: its pages go back to the
- * system. Reuse prefers warm runs, for the first touch of a page costs more than everything else
- * an allocator does. Passes are made by the purger's thread (purger.h) or, while the process has
- * none, by whoever gives a run back.
+ * A run that is given back is warm: its pages are resident and dirty. Passes over the
+ * pool, one every MOLE_PASS_MS, make it cold once it was warm for two of them: its pages
+ * go back to the system. Reuse prefers warm runs, for the first touch of a page costs
+ * more than everything else an allocator does. Passes are made by the purger's thread
+ * (purger.h) or, while the process has none, by whoever gives a run back.
  *
  * Orders between runs: those of the stacks (HB-META-1) and of the slots:
  *
@@ -16,7 +16,8 @@
  *  HB-POOL-1  give: CAS into a slot    take: swap of a slot   the run's fields
  *  HB-POOL-2  enlist: CAS of the list  pass: load of it       slots->all_next
  *
- * Progress: take and give are lock-free; now and then a give makes a pass, which is system calls.
+ * Progress: take and give are lock-free; now and then a give makes a pass, which is
+ * system calls.
  * Checked by: tests/race/pool_step.c (every instruction), tests/race/oracle.c (TSan).
  */
 #pragma once
@@ -85,8 +86,8 @@ void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run);
 mole_shared void mole_pool_drain(struct mole_pool_slots *slots);
 
 /*
- * One pass: what was warm for two passes or longer becomes cold. Returns how many runs are still
- * warm. By any thread; two at a time do no harm.
+ * One pass: what was warm for two passes or longer becomes cold. Returns how many runs
+ * are still warm. By any thread; two at a time do no harm.
  */
 size_t mole_pool_pass(void);
 

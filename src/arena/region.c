@@ -78,7 +78,10 @@ static bool commit(size_t from, size_t target)
            mole_span_map_cover(from, target);
 }
 
-/* Commit a step beyond `from`. Threads may do the same step side by side: it is idempotent. */
+/*
+ * Commit a step beyond `from`. Threads may do the same step side by side: it is
+ * idempotent.
+ */
 static bool grow(size_t from, size_t needed)
 {
     size_t least = mole_round_up(needed, LEAST_STEP);

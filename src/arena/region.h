@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The address space blocks live in: one reservation, handed out in chunks from its low end and
- * made usable step by step. Chunks never return here; free ones wait in the pool (pool.h).
+ * The address space blocks live in: one reservation, handed out in chunks from its low
+ * end and made usable step by step. Chunks never return here; free ones wait in the pool
+ * (pool.h).
  *
  *  label        release side              acquire side            makes visible
  *  HB-REGION-1  grow: CAS on committed_a  take: load of the same  the span map's limit
@@ -10,12 +11,14 @@
 
 #include "base/attr.h"
 
-/* Reserve the region, and the span map for it, once. False: no address space to be had. */
+/*
+ * Reserve the region, and the span map for it, once. False: no address space to be had.
+ */
 bool mole_region_init(void) mole_must_check;
 
 /*
- * `chunks` new chunks in a row, zeroed, or NULL. Lock-free: a failed step means that another
- * thread took chunks.
+ * `chunks` new chunks in a row, zeroed, or NULL. Lock-free: a failed step means that
+ * another thread took chunks.
  */
 void *mole_region_take(size_t chunks) mole_must_check;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Size classes: which block size serves a request. Steps of 16 bytes up to 128, then eight
- * classes an octave, so that above 128 bytes at most 1/9 of a block is waste. Requests above
+ * Size classes: which block size serves a request. Steps of 16 bytes up to 128, then
+ * eight classes an octave, so that above 128 bytes at most 1/9 of a block is waste.
+ * Requests above
  * MOLE_SLAB_MAX are large: each has a span of its own.
  */
 #pragma once
@@ -36,8 +37,8 @@ mole_hot uint32_t mole_size_class_bytes(unsigned class)
 }
 
 /*
- * The smallest class whose blocks hold `bytes` and are multiples of `align`, a power of two up
- * to MOLE_PAGE, so that in a slab that starts on a page every block is aligned. Returns
- * MOLE_CLASS_COUNT when there is none.
+ * The smallest class whose blocks hold `bytes` and are multiples of `align`, a power of
+ * two up to MOLE_PAGE, so that in a slab that starts on a page every block is aligned.
+ * Returns MOLE_CLASS_COUNT when there is none.
  */
 unsigned mole_size_class_aligned(size_t bytes, size_t align);

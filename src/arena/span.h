@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spans: runs of pages with one descriptor. A slab is a span cut into equal blocks; a large span
- * is one block. Descriptors lie apart from the blocks, in records that are never unmapped.
+ * Spans: runs of pages with one descriptor. A slab is a span cut into equal blocks; a
+ * large span is one block. Descriptors lie apart from the blocks, in records that are
+ * never unmapped.
  *
  * A slab's table has one entry a block and answers everything about it:
  *
  *   live   MOLE_LIVE | requested bytes, or MOLE_WHOLE where nobody asks for exact sizes
  *   free   index of the next free block of the slab, or MOLE_END
  *
- * so the table is also the free list, and free blocks hold nothing. A block on its way back from
- * another thread is free in its table from the moment of the call.
+ * so the table is also the free list, and free blocks hold nothing. A block on its way
+ * back from another thread is free in its table from the moment of the call.
  */
 #pragma once
 
@@ -31,16 +32,17 @@ enum {
 };
 
 /*
- * Who allocates from a slab: the head of a thread cache (tcache.h). The arena layer knows no
- * more of it than this.
+ * Who allocates from a slab: the head of a thread cache (tcache.h). The arena layer knows
+ * no more of it than this.
  */
 struct mole_owner {
     struct mole_meta meta;
 
     /*
-     * thread_a: the thread pointer of the owning thread, in malloc's heap plus MOLE_OF_MALLOC;
-     * MOLE_ORPHAN: up for adoption; MOLE_SHARED: of a HEAP_NO_SERIALIZE heap, whoever's turn it
-     * is.
+     * thread_a: the thread pointer of the owning thread, in malloc's heap plus
+     * MOLE_OF_MALLOC;
+     * MOLE_ORPHAN: up for adoption; MOLE_SHARED: of a HEAP_NO_SERIALIZE heap, whoever's
+     * turn it is.
      *   writers  adopt: CAS from MOLE_ORPHAN; the owner when it lets go
      *   readers  every free of a block of this owner's
      *   orders   let go: store release; adopt: CAS acquire: HB-OWNER-1
@@ -65,7 +67,8 @@ struct mole_owner {
      * busy_a: the owner is inside an operation that the gate must wait for.
      *   writers  the owner
      *   readers  whoever closes the heap's gate
-     *   orders   set relaxed (the closer's membarrier orders it), cleared release: HB-GATE-1
+     *   orders   set relaxed (the closer's membarrier orders it), cleared release:
+     *            HB-GATE-1
      *   keeps    1 only between the fast path's first and last step; of a shared cache
      *            it says nothing, for those heaps have no gate
      */
@@ -147,7 +150,8 @@ struct mole_span {
 
     /*
      * bytes_a: large: the requested size, or MOLE_LARGE_FREE.
-     *   writers  whoever allocates, resizes or frees the block: the client excludes others
+     *   writers  whoever allocates, resizes or frees the block: the client excludes
+     *            others
      *   readers  the same; whole-heap inspection
      *   orders   relaxed
      *   keeps    <= room while live
@@ -168,14 +172,17 @@ static_assert(offsetof(struct mole_span, inbox_a) == MOLE_CACHE_LINE,
 
 #define MOLE_LARGE_FREE SIZE_MAX
 
-/* What the span map says of addresses that are no span's; it owns nothing and refuses all. */
+/*
+ * What the span map says of addresses that are no span's; it owns nothing and refuses
+ * all.
+ */
 extern mole_own struct mole_span mole_span_nobody;
 extern mole_own struct mole_owner mole_owner_nobody;
 
 /*
- * The index of the block that starts at `address`, which lies in the slab's pages; false for an
- * address inside a block. One multiplication: its high half is the index, and its low half is
- * below the reciprocal exactly at a block's start.
+ * The index of the block that starts at `address`, which lies in the slab's pages; false
+ * for an address inside a block. One multiplication: its high half is the index, and its
+ * low half is below the reciprocal exactly at a block's start.
  */
 mole_hot bool mole_span_index(const struct mole_span *span, const void *address,
                               size_t *index)
@@ -207,8 +214,8 @@ mole_hot bool mole_span_entry_is_live(uint16_t entry)
 }
 
 /*
- * The live block at `address`, whatever its span: its requested size, or MOLE_LARGE_FREE where
- * no live block starts. Reads only descriptors.
+ * The live block at `address`, whatever its span: its requested size, or MOLE_LARGE_FREE
+ * where no live block starts. Reads only descriptors.
  */
 size_t mole_span_bytes(const struct mole_span *span, const void *address);
 
@@ -217,8 +224,8 @@ struct mole_span *mole_span_take(size_t capacity) mole_must_check;
 void mole_span_give(struct mole_span *span);
 
 /*
- * Make `span` a slab of `pages` pages at `base` cut into blocks of `class`, empty, with nothing
- * on its free list, and put it in the span map.
+ * Make `span` a slab of `pages` pages at `base` cut into blocks of `class`, empty, with
+ * nothing on its free list, and put it in the span map.
  */
 void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
                         unsigned class, struct mole_owner *owner, struct mole_run *run);
@@ -229,10 +236,16 @@ void mole_span_unmap(struct mole_span *span);
 /* Blocks of `class` in `pages` pages. */
 size_t mole_span_capacity(uint32_t pages, unsigned class);
 
-/* Put up to one page's worth of never used blocks on the empty free list. False: none left. */
+/*
+ * Put up to one page's worth of never used blocks on the empty free list. False: none
+ * left.
+ */
 bool mole_span_carve(struct mole_span *span) mole_must_check;
 
-/* Put every block that is not live on the free list, whatever lists held it: for a fork's child. */
+/*
+ * Put every block that is not live on the free list, whatever lists held it: for a fork's
+ * child.
+ */
 void mole_span_rebuild(struct mole_span *span);
 
 /* Live blocks, by reading the table. */

@@ -30,12 +30,18 @@ bool mole_span_map_cover(size_t from_chunk, size_t to_chunk)
 {
     _Atomic(struct mole_span *) *entry = mole_map.table + from_chunk * MOLE_CHUNK_PAGES;
     _Atomic(struct mole_span *) *end = mole_map.table + to_chunk * MOLE_CHUNK_PAGES;
-    /* Whole system pages, which may be as large as a chunk; committing twice does no harm. */
+    /*
+     * Whole system pages, which may be as large as a chunk; committing twice does no
+     * harm.
+     */
     uintptr_t first = (uintptr_t)entry & ~(uintptr_t)(MOLE_CHUNK - 1);
     uintptr_t last = mole_round_up((uintptr_t)end, MOLE_CHUNK);
     if (!mole_pages_commit((void *)first, last - first))
         return false;
-    /* Two threads may cover the same pages; the slower one must not undo a span set since. */
+    /*
+     * Two threads may cover the same pages; the slower one must not undo a span set
+     * since.
+     */
     for (; entry < end; entry++) {
         struct mole_span *none = NULL;
         (void)cas_rel(entry, &none, &mole_span_nobody);

@@ -4,16 +4,17 @@
  *
  *   table[(address - base) / MOLE_PAGE] --> struct mole_span, or mole_span_nobody
  *
- * One flat table of pointers, reserved for the whole region and usable up to `limit` pages.
- * A slab's pages all point to it, so that interior pointers are found and refused; of a large
- * span only the first page does.
+ * One flat table of pointers, reserved for the whole region and usable up to `limit`
+ * pages. A slab's pages all point to it, so that interior pointers are found and refused;
+ * of a large span only the first page does.
  *
  *  label     release side             acquire side             makes visible
  *  HB-MAP-1  set: store of the entry  find: load of the entry  the span's fields
  *  HB-MAP-2  raise: store of limit_a  find: load of limit_a    the table below the limit
  *
- * A program that frees what it was given needs neither label, for the pointer itself came to it
- * through an allocation; they are for addresses made up (HeapValidate and the like).
+ * A program that frees what it was given needs neither label, for the pointer itself came
+ * to it through an allocation; they are for addresses made up (HeapValidate and the
+ * like).
  * Progress: find is wait-free; set and raise are called by whoever owns the pages.
  */
 #pragma once
@@ -24,8 +25,9 @@
 struct mole_span;
 
 /*
- * What a lookup needs, in one cache line. libmolehill-malloc has a view of its own, whose limit
- * is 0 while malloc's heap has a mode set: then each lookup fails and the slow path decides.
+ * What a lookup needs, in one cache line. libmolehill-malloc has a view of its own, whose
+ * limit is 0 while malloc's heap has a mode set: then each lookup fails and the slow path
+ * decides.
  */
 struct mole_map_view {
     uintptr_t base;                     /* const after init */
@@ -70,7 +72,9 @@ void mole_span_map_clear(void *start, size_t pages);
 /* Reserve the table for a region of `bytes` at `base`. */
 bool mole_span_map_init(void *base, size_t bytes) mole_must_check;
 
-/* Make the table readable for the pages in [from, to) of the region; both chunk counts. */
+/*
+ * Make the table readable for the pages in [from, to) of the region; both chunk counts.
+ */
 bool mole_span_map_cover(size_t from_chunk, size_t to_chunk) mole_must_check;
 
 /* Publish that the table is readable up to `chunks` chunks. */

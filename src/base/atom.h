@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Atomic accesses whose names carry the memory order. Everything shared goes through here; an
- * access to an `_a` field that does not is an error (-Watomic-implicit-seq-cst under clang).
+ * Atomic accesses whose names carry the memory order. Everything shared goes through
+ * here; an access to an `_a` field that does not is an error (-Watomic-implicit-seq-cst
+ * under clang).
  */
 #pragma once
 
@@ -10,10 +11,10 @@
 #define load_rlx(p) atomic_load_explicit((p), memory_order_relaxed)
 #define load_acq(p) atomic_load_explicit((p), memory_order_acquire)
 /*
- * Relaxed accesses that the compiler may fold into the instruction that uses the value: gcc never
- * folds an atomic one, which costs the fast paths one instruction in six. Only there and in look-ups of
- * the span map, where a fence_compiler() or a dependency keeps the order, and on aligned words; the
- * sanitizers see plain relaxed accesses.
+ * Relaxed accesses that the compiler may fold into the instruction that uses the value:
+ * gcc never folds an atomic one, which costs the fast paths one instruction in six. Only
+ * there and in look-ups of the span map, where a fence_compiler() or a dependency keeps
+ * the order, and on aligned words; the sanitizers see plain relaxed accesses.
  */
 #if defined(__SANITIZE_THREAD__) || defined(__clang__) || !defined(__x86_64__)
 #define load_rlx_folded(p) load_rlx(p)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hints to the compiler and small arithmetic that every layer uses. No state, no dependencies.
+ * Hints to the compiler and small arithmetic that every layer uses. No state, no
+ * dependencies.
  */
 #pragma once
 
@@ -14,20 +15,29 @@
 /* A fast path: always inlined, written in a header, no loops. */
 #define mole_hot static inline __attribute__((always_inline))
 
-/* What a fast path tail-calls when it cannot finish: never inlined, kept off the hot pages. */
+/*
+ * What a fast path tail-calls when it cannot finish: never inlined, kept off the hot
+ * pages.
+ */
 #define mole_slow __attribute__((noinline, cold))
 
 #define mole_must_check __attribute__((warn_unused_result))
 
-/* Crosses a library boundary inside molehill (the private version node), never to a client. */
+/*
+ * Crosses a library boundary inside molehill (the private version node), never to a
+ * client.
+ */
 #define mole_shared __attribute__((visibility("default")))
 
-/* A variable of this library: declared so, it is reached without a detour over the GOT. */
+/*
+ * A variable of this library: declared so, it is reached without a detour over the GOT.
+ */
 #define mole_own __attribute__((visibility("hidden")))
 
 /*
- * Make the compiler forget what it knows of `x`, at no cost. On a fast path it keeps an address
- * that two instructions could each compute for free from being put into a register first.
+ * Make the compiler forget what it knows of `x`, at no cost. On a fast path it keeps an
+ * address that two instructions could each compute for free from being put into a
+ * register first.
  */
 #define mole_forget(x) __asm__("" : "+r"(x))
 

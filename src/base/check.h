@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What happens when something cannot be true: one line on stderr, then abort. Nothing here
- * allocates, so it may be called from the middle of the allocator.
+ * What happens when something cannot be true: one line on stderr, then abort. Nothing
+ * here allocates, so it may be called from the middle of the allocator.
  */
 #pragma once
 
 #include "base/attr.h"
 
 /*
- * Print "molehill: <message>" and abort. The message is a tested contract. The format knows
- * %p (a pointer, printed in hexadecimal), %lu (decimal) and %s.
+ * Print "molehill: <message>" and abort. The message is a tested contract. The format
+ * knows %p (a pointer, printed in hexadecimal), %lu (decimal) and %s.
  */
 mole_slow _Noreturn mole_shared void mole_die(const char *format, ...)
     __attribute__((format(printf, 1, 2)));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * glibc's second names for malloc's functions: callers of these must not reach glibc's heap.
+ * glibc's second names for malloc's functions: callers of these must not reach glibc's
+ * heap.
  */
 #include <malloc.h>
 

@@ -2,9 +2,9 @@
 /*
  * malloc and free: one heap of the process, without handle and without exact sizes.
  *
- * Its heap word is compared here in a form that costs nothing: while no mode is set the limits
- * below are what their checks need anyway, and while one is set both are 0, so that each call
- * takes its slow path, where the word itself decides.
+ * Its heap word is compared here in a form that costs nothing: while no mode is set the
+ * limits below are what their checks need anyway, and while one is set both are 0, so
+ * that each call takes its slow path, where the word itself decides.
  *
  * errno: kept on success and by free; ENOMEM or EINVAL on failure.
  */
@@ -140,8 +140,8 @@ static mole_slow void free_counted_down(struct mole_tcache *cache, struct mole_s
 }
 
 /*
- * A block of another thread's slab, most likely: into a batch, inside the operation that free
- * began. Anything else goes the long way.
+ * A block of another thread's slab, most likely: into a batch, inside the operation that
+ * free began. Anything else goes the long way.
  */
 static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
                                                   struct mole_span *span, void *block)

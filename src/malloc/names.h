@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names of the malloc family: as the system knows them, or with the prefix mh_ in test
- * builds, where sanitizers and valgrind would otherwise replace the functions under test.
+ * The names of the malloc family: as the system knows them, or with the prefix mh_ in
+ * test builds, where sanitizers and valgrind would otherwise replace the functions under
+ * test.
  */
 #pragma once
 

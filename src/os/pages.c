@@ -56,7 +56,9 @@ bool mole_pages_is_to_fail(void)
     return fail_at && (call == fail_at || (call > fail_at && load_rlx(&forever_a)));
 }
 
-/* Before and behind each reservation, never usable; as large as a system's page may be. */
+/*
+ * Before and behind each reservation, never usable; as large as a system's page may be.
+ */
 enum { GUARD = MOLE_CHUNK };
 
 void *mole_pages_reserve(size_t bytes, size_t align)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What molehill wants of threads: a lock that can be counted and made anew after fork, a call at
- * thread exit, a call in the child of a fork, and a coarse clock.
+ * What molehill wants of threads: a lock that can be counted and made anew after fork, a
+ * call at thread exit, a call in the child of a fork, and a coarse clock.
  */
 #pragma once
 
@@ -10,8 +10,9 @@
 #include "base/attr.h"
 
 /*
- * A mutex for slow paths. No function that holds one calls foreign code, and none is taken
- * around fork: the child makes every lock anew (mole_lock_init) and repairs what it guarded.
+ * A mutex for slow paths. No function that holds one calls foreign code, and none is
+ * taken around fork: the child makes every lock anew (mole_lock_init) and repairs what it
+ * guarded.
  */
 struct mole_lock {
     pthread_mutex_t mutex;
@@ -25,28 +26,35 @@ void mole_lock_release(struct mole_lock *lock);
 uint64_t mole_lock_count(void);
 
 /*
- * Have `on_exit(value)` called when a thread that armed itself ends, and `in_child` in the child
- * of each fork. Called once, before any thread arms. False when the system has no key left.
+ * Have `on_exit(value)` called when a thread that armed itself ends, and `in_child` in
+ * the child of each fork. Called once, before any thread arms. False when the system has
+ * no key left.
  */
 bool mole_thread_setup(void (*on_exit)(void *), void (*in_child)(void)) mole_must_check;
 
-/* Arm the calling thread's exit call with `value`, which must not be NULL. May allocate. */
+/*
+ * Arm the calling thread's exit call with `value`, which must not be NULL. May allocate.
+ */
 void mole_thread_arm(void *value);
 
 /*
- * Something that only the calling thread has: its thread pointer. Kept by a fork's child, unlike
- * the thread id. Never 0 or 1.
+ * Something that only the calling thread has: its thread pointer. Kept by a fork's child,
+ * unlike the thread id. Never 0 or 1.
  */
 mole_hot uintptr_t mole_thread_self(void)
 {
     return (uintptr_t)__builtin_thread_pointer();
 }
 
-/* Let another thread run: for the few places that wait for a bounded step of another thread. */
+/*
+ * Let another thread run: for the few places that wait for a bounded step of another
+ * thread.
+ */
 void mole_thread_yield(void);
 
 /*
- * Start a thread that never ends and takes no signals. False: no thread to be had. Allocates.
+ * Start a thread that never ends and takes no signals. False: no thread to be had.
+ * Allocates.
  */
 bool mole_thread_start(void (*run)(void)) mole_must_check;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Batches: blocks of other owners' slabs, linked in their tables until they are handed over as
- * one list. A batch keeps its slab mapped, for its blocks count as used there.
+ * Batches: blocks of other owners' slabs, linked in their tables until they are handed
+ * over as one list. A batch keeps its slab mapped, for its blocks count as used there.
  */
 #include "arena/inbox.h"
 #include "tcache/tcache.h"

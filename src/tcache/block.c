@@ -136,7 +136,10 @@ void mole_block_free(struct mole_span *span, void *block)
         free_in_slab(span, block);
 }
 
-/* Whether the block should stay where it is: it fits, and would not waste half of its room. */
+/*
+ * Whether the block should stay where it is: it fits, and would not waste half of its
+ * room.
+ */
 static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
 {
     bool is_large = span->kind == MOLE_SPAN_LARGE;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whole operations on blocks, whatever their size and whoever owns their slab: what the Win32
- * functions and malloc's share. The fast paths of both are shortcuts of these.
+ * Whole operations on blocks, whatever their size and whoever owns their slab: what the
+ * Win32 functions and malloc's share. The fast paths of both are shortcuts of these.
  */
 #pragma once
 
 #include "tcache/thread.h"
 
 /*
- * A block of `bytes`, at least 16-byte aligned and to `align` (a power of two), zeroed on demand;
- * or NULL. Any size is allowed.
+ * A block of `bytes`, at least 16-byte aligned and to `align` (a power of two), zeroed on
+ * demand; or NULL. Any size is allowed.
  */
 mole_slow mole_shared void *mole_block_alloc(struct mole_heap *heap, size_t bytes,
                                              size_t align, bool zero) mole_must_check;
@@ -21,13 +21,15 @@ mole_shared struct mole_span *mole_block_find(struct mole_heap *heap,
 /* Whether the address lies in molehill's memory, live or not. */
 mole_shared bool mole_block_is_ours(const void *address);
 
-/* Count an address given to malloc that is not in molehill's memory; how many there were. */
+/*
+ * Count an address given to malloc that is not in molehill's memory; how many there were.
+ */
 mole_shared void mole_block_count_foreign(void);
 uint64_t mole_block_foreign(void);
 
 /*
- * Say what is wrong with an address of ours that is no live block of malloc's but was given to
- * `call`, and abort.
+ * Say what is wrong with an address of ours that is no live block of malloc's but was
+ * given to `call`, and abort.
  */
 mole_slow mole_shared _Noreturn void mole_block_blame(const char *call,
                                                       const void *address);
@@ -35,7 +37,10 @@ mole_slow mole_shared _Noreturn void mole_block_blame(const char *call,
 /* Free such a block. */
 mole_slow mole_shared void mole_block_free(struct mole_span *span, void *block);
 
-/* The bytes the block may use: its slab's block size, or what it has of a large span's pages. */
+/*
+ * The bytes the block may use: its slab's block size, or what it has of a large span's
+ * pages.
+ */
 mole_shared size_t mole_block_room(const struct mole_span *span);
 
 enum {

@@ -64,8 +64,8 @@ static void mark_torn(struct mole_heap *heap)
 }
 
 /*
- * A heap whose operation the fork interrupted is left as it is: the child may only exec or exit.
- * Without another thread so far, there is nothing to put right.
+ * A heap whose operation the fork interrupted is left as it is: the child may only exec
+ * or exit. Without another thread so far, there is nothing to put right.
  */
 static void repair(struct mole_heap *heap, bool was_alone)
 {
@@ -135,9 +135,10 @@ bool mole_process_start(void)
      */
     static _Atomic(uintptr_t) starter_a;
     /*
-     * state_a: how far molehill is: not yet up, being started by a thread of the process with
-     * this id, up. One word, so that nobody sees a start without knowing whose.
-     *   writers  the thread that moves it on from NOT_YET or from a process that is not here
+     * state_a: how far molehill is: not yet up, being started by a thread of the process
+     * with this id, up. One word, so that nobody sees a start without knowing whose.
+     *   writers  the thread that moves it on from NOT_YET or from a process that is not
+     *            here
      *   readers  every slow path
      *   orders   UP is stored release and loaded acquire: HB-START-1
      *   keeps    UP for good; a failed start may be tried again
@@ -148,7 +149,9 @@ bool mole_process_start(void)
         return true;
     pid_t process = getpid();
     for (; state != UP; state = load_acq(&state_a)) { /* HB-START-1 */
-        /* The system may call back into malloc while it starts us: that call gets NULL. */
+        /*
+         * The system may call back into malloc while it starts us: that call gets NULL.
+         */
         if (load_rlx(&starter_a) == mole_thread_self())
             return false;
         if (state == process) {

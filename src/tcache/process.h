@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the process has one of: the start of molehill, the process heap, malloc's heap, and what is
- * to be put right in the child of a fork.
+ * What the process has one of: the start of molehill, the process heap, malloc's heap,
+ * and what is to be put right in the child of a fork.
  *
  *  label       release side        acquire side              makes visible
  *  HB-START-1  start: store of UP  start: load of the state  what was set up
  *
- * Fork: nothing is held over it. In the child, caches of threads that are gone are rebuilt from
- * the tables of their slabs, whatever instruction they were at, and become orphans; locks are made
- * anew. The forking thread's own caches are kept as they are, for it may have been interrupted in
- * the middle of an operation by the signal whose handler forks.
+ * Fork: nothing is held over it. In the child, caches of threads that are gone are
+ * rebuilt from the tables of their slabs, whatever instruction they were at, and become
+ * orphans; locks are made anew. The forking thread's own caches are kept as they are, for
+ * it may have been interrupted in the middle of an operation by the signal whose handler
+ * forks.
  * Checked by: tests/race/fork_step.c (every instruction), tests/race/fork.c.
  */
 #pragma once

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an allocation does when the current slab of its class has no free block, cheapest first:
- * what other threads gave back, a slab with free blocks, blocks never used, a new slab.
+ * What an allocation does when the current slab of its class has no free block, cheapest
+ * first: what other threads gave back, a slab with free blocks, blocks never used, a new
+ * slab.
  */
 #include "arena/inbox.h"
 #include "base/check.h"

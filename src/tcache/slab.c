@@ -32,7 +32,10 @@ void mole_slab_make_current(struct mole_tcache *cache, struct mole_span *span)
     set_current(cache, span->class, span);
 }
 
-/* Frees after which a full slab is listed again: few slow paths, and little memory unseen. */
+/*
+ * Frees after which a full slab is listed again: few slow paths, and little memory
+ * unseen.
+ */
 static int32_t wake_after(const struct mole_span *span)
 {
     return span->capacity < 32 ? 1 : span->capacity / 16;
@@ -77,8 +80,9 @@ struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned clas
 }
 
 /*
- * Pages of the cache's next slab of a class: small at first, for most classes of most heaps stay
- * rare; each further one is larger, up to a chunk. Above 8 KiB a slab is a run of its own.
+ * Pages of the cache's next slab of a class: small at first, for most classes of most
+ * heaps stay rare; each further one is larger, up to a chunk. Above 8 KiB a slab is a run
+ * of its own.
  */
 static uint32_t slab_pages(const struct mole_tcache *cache, unsigned class)
 {
@@ -232,7 +236,9 @@ static void rebuild_slab(struct mole_tcache *cache, struct mole_pool_slots *slot
     }
 }
 
-/* The pages of a cut run that no span covers; and the cache that owns its slabs, or NULL. */
+/*
+ * The pages of a cut run that no span covers; and the cache that owns its slabs, or NULL.
+ */
 static uint16_t unmapped_pages(const struct mole_run *run, struct mole_tcache **cache)
 {
     uint32_t free = 0;
@@ -248,8 +254,8 @@ static uint16_t unmapped_pages(const struct mole_run *run, struct mole_tcache **
 }
 
 /*
- * A slab in the child: rebuilt if its cache is torn. One of the forking thread's own is listed
- * again if another thread had just listed it, or had its list in hand.
+ * A slab in the child: rebuilt if its cache is torn. One of the forking thread's own is
+ * listed again if another thread had just listed it, or had its list in hand.
  */
 static void visit(struct mole_tcache *cache, struct mole_pool_slots *slots,
                   struct mole_span *span)
@@ -278,7 +284,10 @@ static void visit_cut_run(struct mole_pool_slots *slots, struct mole_run *run)
     for (uint32_t offset = 0; offset < MOLE_CHUNK;) {
         struct mole_span *span = mole_span_map_find(base + offset);
         bool is_slab = span->owner == &cache->owner;
-        /* The fork may have come while the slab's first pages were in the map, or out of it. */
+        /*
+         * The fork may have come while the slab's first pages were in the map, or out of
+         * it.
+         */
         offset = is_slab ? (uint32_t)(span->base - base) + span->pages * MOLE_PAGE
                          : offset + MOLE_PAGE;
         if (is_slab)

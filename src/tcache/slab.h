@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A cache's slabs: making them, giving them back, and moving them between current, full and
- * partial. Owner only, inside an operation.
+ * A cache's slabs: making them, giving them back, and moving them between current, full
+ * and partial. Owner only, inside an operation.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
                      struct mole_span *span, bool unlist);
 
 /*
- * Make the caches of a heap that are marked torn whole again from their tables, and orphans. In
- * a fork's child, before it has a second thread.
+ * Make the caches of a heap that are marked torn whole again from their tables, and
+ * orphans. In a fork's child, before it has a second thread.
  */
 void mole_slab_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slots);

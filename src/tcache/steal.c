@@ -4,8 +4,9 @@
 #include "arena/inbox.h"
 
 /*
- * Whether the slab is the thief's now. The blocks first: with all of them in hand, the owner can
- * touch a full slab no more. One that is current goes back as it was: nobody could push meanwhile.
+ * Whether the slab is the thief's now. The blocks first: with all of them in hand, the
+ * owner can touch a full slab no more. One that is current goes back as it was: nobody
+ * could push meanwhile.
  */
 static bool claim(struct mole_span *span)
 {
@@ -51,8 +52,7 @@ size_t mole_steal(struct mole_heap *heap, struct mole_pool_slots *slots)
         return 0;
     struct mole_run *loot = NULL;
     mole_arena_enter(&heap->arena);
-    if (load_acq(
-            &heap->word_a)) /* HB-HEAP-1; else destroyed: its caches are nobody's */
+    if (load_acq(&heap->word_a)) /* HB-HEAP-1; else destroyed: its caches are nobody's */
         for (struct mole_owner *owner = mole_heap_owners(heap); owner;
              owner = owner->next)
             if (load_rlx(&owner->woken_a))

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Thread caches: the slabs one thread owns in one heap. The owner takes blocks from a slab's free
- * list and puts them back without atomics; blocks freed by others come back through the slabs'
- * inboxes. A HEAP_NO_SERIALIZE heap has one cache, used by whoever's turn it is.
+ * Thread caches: the slabs one thread owns in one heap. The owner takes blocks from a
+ * slab's free list and puts them back without atomics; blocks freed by others come back
+ * through the slabs' inboxes. A HEAP_NO_SERIALIZE heap has one cache, used by whoever's
+ * turn it is.
  *
  *   direct[(bytes - 1) / 16] --> current slab of the class --> free list (in its table)
  *   partial[class] --> slabs with free blocks           (full slabs are in no list)
@@ -11,7 +12,8 @@
  *
  *   current  starts so high that it is only ever used to count frees
  *   full     starts at a few frees; at 0 the slab is worth listing as partial
- *   partial  starts at the blocks in use, for nobody allocates from it; at 0 the slab is empty
+ *   partial  starts at the blocks in use, for nobody allocates from it; at 0 the slab is
+ *            empty
  *
  *  label      release side            acquire side              makes visible
  *  HB-GATE-1  leave: store of busy_a  the closer's wait for it  the operation's writes
@@ -29,7 +31,10 @@ enum {
     MOLE_COUNT_ON = 1 << 30, /* a current slab's countdown */
 };
 
-/* Blocks of another owner's slab, freed here and not handed over yet; linked in their table. */
+/*
+ * Blocks of another owner's slab, freed here and not handed over yet; linked in their
+ * table.
+ */
 struct mole_batch {
     struct mole_span *span; /* NULL: empty */
     uint16_t first;
@@ -72,8 +77,8 @@ mole_hot void mole_tcache_leave(struct mole_tcache *cache)
 }
 
 /*
- * Take a free block of the slab and store `mark` (mole_span_mark) in its entry; false when the
- * slab has none. Owner only, inside an operation.
+ * Take a free block of the slab and store `mark` (mole_span_mark) in its entry; false
+ * when the slab has none. Owner only, inside an operation.
  */
 mole_hot bool mole_tcache_pop(struct mole_span *span, uint32_t mark, void **block)
 {
@@ -90,8 +95,8 @@ mole_hot bool mole_tcache_pop(struct mole_span *span, uint32_t mark, void **bloc
 }
 
 /*
- * Put the live block with this index back. False: the countdown ended, the caller goes on with
- * mole_tcache_counted_down. Owner only, inside an operation.
+ * Put the live block with this index back. False: the countdown ended, the caller goes on
+ * with mole_tcache_counted_down. Owner only, inside an operation.
  */
 mole_hot bool mole_tcache_push(struct mole_span *span, size_t index)
 {
@@ -105,9 +110,10 @@ mole_hot bool mole_tcache_push(struct mole_span *span, size_t index)
 /*
  * A cache for the heap, on its list, owned by `thread`; or NULL.
  *
- * Records come from `home` and return there. A thread that keeps a cache sets home to a stack of
- * its own: a fast path may enter the cache of a heap that is gone before it notices, and must
- * then find nobody else's. NULL: the stack of caches that no thread keeps.
+ * Records come from `home` and return there. A thread that keeps a cache sets home to a
+ * stack of its own: a fast path may enter the cache of a heap that is gone before it
+ * notices, and must then find nobody else's. NULL: the stack of caches that no thread
+ * keeps.
  */
 struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
                                        struct mole_meta_stack *home) mole_must_check;
@@ -115,7 +121,10 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
 /* Give the record of a cache back whose heap has ended. */
 void mole_tcache_destroy(struct mole_tcache *cache);
 
-/* Where the caches of HEAP_NO_SERIALIZE heaps come from: several threads may remember them. */
+/*
+ * Where the caches of HEAP_NO_SERIALIZE heaps come from: several threads may remember
+ * them.
+ */
 extern mole_own struct mole_meta_stack mole_tcache_shared;
 
 /*
@@ -133,8 +142,8 @@ mole_slow mole_shared void mole_tcache_counted_down(struct mole_tcache *cache,
                                                     struct mole_span *span);
 
 /*
- * Free a live block of another owner's slab: into a batch of `cache`, the caller's own in that
- * heap, or at once when it is NULL. The entry is made free here.
+ * Free a live block of another owner's slab: into a batch of `cache`, the caller's own in
+ * that heap, or at once when it is NULL. The entry is made free here.
  */
 mole_shared void mole_tcache_free_remote(struct mole_tcache *cache,
                                          struct mole_span *span, size_t index);

@@ -72,7 +72,10 @@ static struct mole_thread *take_record(void)
     return thread;
 }
 
-/* The calling thread's record, made if need be; NULL when it is ending or memory is short. */
+/*
+ * The calling thread's record, made if need be; NULL when it is ending or memory is
+ * short.
+ */
 static struct mole_thread *get_thread(void)
 {
     if (mole_tls.thread != &mole_thread_nobody)
@@ -122,7 +125,10 @@ static struct mole_kept *find_kept(struct mole_thread *thread, uint64_t id)
     return &thread->kept[place];
 }
 
-/* Make room for one more: drop stale entries, and double while more than half would be in use. */
+/*
+ * Make room for one more: drop stale entries, and double while more than half would be in
+ * use.
+ */
 static bool make_room(struct mole_thread *thread)
 {
     if (thread->kept_count * 2 < thread->kept_room)
@@ -224,8 +230,8 @@ static void forget(struct mole_thread *thread, const struct mole_tcache *cache)
 }
 
 /*
- * The cache's record is the thread's from now on; one of its spare ones, if it has any, goes
- * where this one came from, so that neither place gathers records for ever.
+ * The cache's record is the thread's from now on; one of its spare ones, if it has any,
+ * goes where this one came from, so that neither place gathers records for ever.
  */
 static void exchange_home(struct mole_thread *thread, struct mole_tcache *cache)
 {
@@ -312,8 +318,9 @@ bool mole_thread_settle(struct mole_heap *heap)
 }
 
 /*
- * Let one cache go. Its heap may be destroyed by another thread at this moment, so the id is
- * compared under the lock HeapDestroy takes, and a dead heap's batches are dropped unread.
+ * Let one cache go. Its heap may be destroyed by another thread at this moment, so the id
+ * is compared under the lock HeapDestroy takes, and a dead heap's batches are dropped
+ * unread.
  */
 static void abandon(struct mole_kept *kept)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What molehill keeps for each thread: which caches it owns, its free runs, and the few words of
- * initial-exec TLS that the fast paths read. Created at the first slow path of a thread, ended by
- * a thread-specific data destructor; calls that come later, from other libraries' destructors,
- * borrow a cache for one operation.
+ * What molehill keeps for each thread: which caches it owns, its free runs, and the few
+ * words of initial-exec TLS that the fast paths read. Created at the first slow path of a
+ * thread, ended by a thread-specific data destructor; calls that come later, from other
+ * libraries' destructors, borrow a cache for one operation.
  *
  *  label        release side             acquire side                makes visible
  *  HB-THREAD-1  take_record: CAS         forget_others: load         thread->all_next
@@ -57,7 +57,9 @@ struct mole_thread {
     struct mole_pool_slots slots;
 };
 
-/* The whole of molehill's TLS: at most 64 bytes, so that a late dlopen finds room for it. */
+/*
+ * The whole of molehill's TLS: at most 64 bytes, so that a late dlopen finds room for it.
+ */
 struct mole_tls {
     struct mole_tcache *malloc_cache; /* mole_tcache_idle: none yet, or none any more */
     struct mole_thread *thread;       /* mole_thread_nobody likewise */
@@ -69,8 +71,8 @@ extern mole_shared _Thread_local struct mole_tls mole_tls
 extern mole_own struct mole_thread mole_thread_nobody;
 
 /*
- * The cache that is the thread's for this handle, if its key says so; else any that the thread may
- * enter: its own, of a HEAP_NO_SERIALIZE heap, or mole_tcache_idle.
+ * The cache that is the thread's for this handle, if its key says so; else any that the
+ * thread may enter: its own, of a HEAP_NO_SERIALIZE heap, or mole_tcache_idle.
  */
 mole_hot struct mole_tcache *mole_thread_recent(const void *handle)
 {
@@ -86,8 +88,9 @@ struct mole_use {
 };
 
 /*
- * Begin and end an operation on the heap: with the thread's own cache there, or with a borrowed
- * one while the thread is new to the heap or ending. The cache is entered (mole_tcache_enter).
+ * Begin and end an operation on the heap: with the thread's own cache there, or with a
+ * borrowed one while the thread is new to the heap or ending. The cache is entered
+ * (mole_tcache_enter).
  */
 struct mole_use mole_thread_begin(struct mole_heap *heap);
 void mole_thread_end(struct mole_use *use);

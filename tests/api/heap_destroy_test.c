@@ -125,9 +125,9 @@ static const char *free_every_seventh(struct worker *worker)
 }
 
 /*
- * Every page of the heap loses its access rights, so that a look at any block of it, or at the
- * room between them, ends the process. Some blocks are free, in their slabs' lists and in those
- * of another thread.
+ * Every page of the heap loses its access rights, so that a look at any block of it, or
+ * at the room between them, ends the process. Some blocks are free, in their slabs' lists
+ * and in those of another thread.
  */
 static void destroy_protected(DWORD flags)
 {

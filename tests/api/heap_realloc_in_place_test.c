@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HeapReAlloc with HEAP_REALLOC_IN_PLACE_ONLY, also together with HEAP_ZERO_MEMORY. Spec 2.4,
- * cases 32, 33 and 37 to 39.
+ * HeapReAlloc with HEAP_REALLOC_IN_PLACE_ONLY, also together with HEAP_ZERO_MEMORY. Spec
+ * 2.4, cases 32, 33 and 37 to 39.
  */
 #include "support.h"
 
@@ -115,7 +115,9 @@ HEAP_CASE(heap_realloc, case_039_shrinking_in_place_always_succeeds)
     }
 }
 
-/* Shrink a dirty block in place, and grow it again: what was dropped must not come back. */
+/*
+ * Shrink a dirty block in place, and grow it again: what was dropped must not come back.
+ */
 static void regrow(HANDLE heap, size_t full, size_t less, size_t bytes, bool must_grow)
 {
     const DWORD both = HEAP_REALLOC_IN_PLACE_ONLY | HEAP_ZERO_MEMORY;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HeapReAlloc: contents, zeroed growth, failing without harm. Spec 2.4, cases 28 to 41 and 140;
- * staying in place and case 42 have files of their own.
+ * HeapReAlloc: contents, zeroed growth, failing without harm. Spec 2.4, cases 28 to 41
+ * and 140; staying in place and case 42 have files of their own.
  */
 #include "foreign.h"
 
-/* C-18, in both modes. errno tells a failing call; under compat:windows it mirrors the 0. */
+/*
+ * C-18, in both modes. errno tells a failing call; under compat:windows it mirrors the 0.
+ */
 static void expect_error_zero(const char *what)
 {
     expect_last_error_and_errno(what, 0, compat_windows() ? 0 : EINVAL);

@@ -6,9 +6,10 @@
 #include "workers.h"
 
 /*
- * In each round thread A allocates; then, of each three blocks in a row, B resizes the middle one
- * while C frees the outer two and A, whose slabs they are in, allocates their memory again. What
- * B copies from must not have been given away before. The rounds end when enough happened.
+ * In each round thread A allocates; then, of each three blocks in a row, B resizes the
+ * middle one while C frees the outer two and A, whose slabs they are in, allocates their
+ * memory again. What B copies from must not have been given away before. The rounds end
+ * when enough happened.
  */
 enum {
     TRIPLES = 400,

@@ -55,8 +55,8 @@ Test(no_serialize, case_130_eight_threads_each_with_its_own_heap)
 }
 
 /*
- * One oracle for all: a block that one thread allocates, others resize and free. Each turn
- * ends with the heap in the hands of another thread.
+ * One oracle for all: a block that one thread allocates, others resize and free. Each
+ * turn ends with the heap in the hands of another thread.
  */
 enum { TAKERS = 4, TURN = 100 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing outside of blocks: it may reach other blocks, never the bookkeeping. All memory that
- * heaps take is filled with garbage here, used or not; descriptors, tables and map stay as they
- * were, and the heap works on.
+ * Writing outside of blocks: it may reach other blocks, never the bookkeeping. All memory
+ * that heaps take is filled with garbage here, used or not; descriptors, tables and map
+ * stay as they were, and the heap works on.
  */
 #include <sys/mman.h>
 #include <unistd.h>
@@ -144,7 +144,10 @@ static void require_far(const void *bookkeeping, const char *what)
     require(at < from || at >= to, "%s is within a page of where blocks are", what);
 }
 
-/* Whatever block, and whichever its page: a guard comes before the first and after the last. */
+/*
+ * Whatever block, and whichever its page: a guard comes before the first and after the
+ * last.
+ */
 Test(overflow, no_bookkeeping_lies_within_a_page_of_any_block)
 {
     begin();

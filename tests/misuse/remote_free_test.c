@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Misuse of another thread's blocks by a thread that works in their heap itself, and so frees
- * them into a batch.
+ * Misuse of another thread's blocks by a thread that works in their heap itself, and so
+ * frees them into a batch.
  */
 #include "dying.h"
 
@@ -100,7 +100,9 @@ static const char *allocate_from_malloc(struct worker *worker)
     return NULL;
 }
 
-/* A block of malloc's that another thread allocated, while this one has a cache as well. */
+/*
+ * A block of malloc's that another thread allocated, while this one has a cache as well.
+ */
 static void *block_of_another_thread(void)
 {
     void *blocks[2] = {NULL, NULL};

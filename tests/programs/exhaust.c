@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Allocate until there is no more, from heaps and from malloc, by several threads at once: what
- * cannot be had is NULL and ENOMEM, what was had is intact, and once it is given back there is
- * memory again. Started where memory is limited; linked with libmolehill, its malloc preloaded.
+ * Allocate until there is no more, from heaps and from malloc, by several threads at
+ * once: what cannot be had is NULL and ENOMEM, what was had is intact, and once it is
+ * given back there is memory again. Started where memory is limited; linked with
+ * libmolehill, its malloc preloaded.
  *
  * usage: exhaust BYTES     blocks of that size; 0: heaps
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GetProcessHeap at the end of a process: an atexit handler and a destructor each allocate from
- * the process heap, free what was allocated before, and create, use and destroy a heap. Each
- * prints one line; run_loading.py compares them.
+ * GetProcessHeap at the end of a process: an atexit handler and a destructor each
+ * allocate from the process heap, free what was allocated before, and create, use and
+ * destroy a heap. Each prints one line; run_loading.py compares them.
  */
 #include <molehill/heapapi.h>
 #include <stdbool.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Open libmolehill late, when other libraries have taken much of the static TLS that the dynamic
- * linker keeps for such; use it in threads that were there before and in new ones; close it.
+ * Open libmolehill late, when other libraries have taken much of the static TLS that the
+ * dynamic linker keeps for such; use it in threads that were there before and in new
+ * ones; close it.
  *
  * usage: late_dlopen LIBRARY... libmolehill.so.0 libmolehill-malloc.so.0
  */

@@ -4,8 +4,10 @@
  *
  * usage: loading core              one core serves malloc and the heap functions
  *        loading where             print where the libraries were found
- *        loading tls LIBRARY...    open libraries with TLS, use malloc in threads old and new
- *        loading fork              fork beside allocating threads; children exec this program
+ *        loading tls LIBRARY...    open libraries with TLS, use malloc in threads old and
+ *                                  new
+ *        loading fork              fork beside allocating threads; children exec this
+ *                                  program
  *        loading child             allocate a little
  */
 #include <dlfcn.h>
@@ -102,7 +104,9 @@ static struct mh_stats stats(void)
     return now;
 }
 
-/* A block of malloc's, freed by the preloaded library, is counted by the core this links. */
+/*
+ * A block of malloc's, freed by the preloaded library, is counted by the core this links.
+ */
 static void see_one_core(void)
 {
     HANDLE listed[8];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several cores in one process, for run_second_core.py: each works, and refuses what another one
- * made.
+ * Several cores in one process, for run_second_core.py: each works, and refuses what
+ * another one made.
  *
  * usage: second_core LIBRARY...    copies of core_copy.c's library
  */

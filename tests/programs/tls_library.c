@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Built many times, as libraries that each take 32 bytes of static TLS: see late_dlopen.c. */
+/*
+ * Built many times, as libraries that each take 32 bytes of static TLS: see
+ * late_dlopen.c.
+ */
 #define PASTE(a, b) a##b
 #define NAME(a, b) PASTE(a, b)
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Borrowed caches: threads that never stay in a heap adopt a cache for each allocation and let it
- * go again, all at the same few heaps. Two threads in one cache would hand one block out twice,
- * and there must not be more caches than threads that were in the heap at once.
+ * Borrowed caches: threads that never stay in a heap adopt a cache for each allocation
+ * and let it go again, all at the same few heaps. Two threads in one cache would hand one
+ * block out twice, and there must not be more caches than threads that were in the heap
+ * at once.
  */
 #include "arena/heap.h"
 #include "race.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks on their way home when their heap goes. Thread B has freed blocks of A's, which wait in
- * B's batch; A destroys the heap, and the next heap gets its handle, its record and its memory.
- * What B does then, an operation or its end, must not touch the new heap. Also: what waits in a
- * batch when its thread ends comes home.
+ * Blocks on their way home when their heap goes. Thread B has freed blocks of A's, which
+ * wait in B's batch; A destroys the heap, and the next heap gets its handle, its record
+ * and its memory. What B does then, an operation or its end, must not touch the new heap.
+ * Also: what waits in a batch when its thread ends comes home.
  */
 #include <semaphore.h>
 
@@ -73,7 +73,10 @@ static void spin(uint64_t *random, size_t most)
         atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* Fill the heap with blocks of few sizes, so that slabs lie where they lay in the heap before. */
+/*
+ * Fill the heap with blocks of few sizes, so that slabs lie where they lay in the heap
+ * before.
+ */
 static void fill(void)
 {
     block_count = 20 + race_below(&main_random, MOST_BLOCKS - 20);
@@ -156,7 +159,9 @@ static void free_all(struct helper *helper)
         }
 }
 
-/* Let records of other kinds come and go, so that none of the old heap's stays as it was. */
+/*
+ * Let records of other kinds come and go, so that none of the old heap's stays as it was.
+ */
 static void recycle_records(void)
 {
     enum { MANY = 300 };
@@ -170,8 +175,8 @@ static void recycle_records(void)
 }
 
 /*
- * A heap with this very handle, and with the record of the heap that was destroyed last, if it
- * can be had: records and free runs are taken in the reverse order of their return.
+ * A heap with this very handle, and with the record of the heap that was destroyed last,
+ * if it can be had: records and free runs are taken in the reverse order of their return.
  */
 static HANDLE create_with_handle(DWORD flags, HANDLE wanted)
 {
@@ -301,10 +306,9 @@ int main(void)
     end(&helper);
     struct mh_stats after = race_stats();
     unsigned long long stale = after.stale_batches - before.stale_batches;
-    printf(
-        "%zu rounds, %u with the same handle, %u with an end afterwards; %zu blocks "
-        "freed remotely, %llu stale\n",
-        rounds, reused_handles, rounds_with_end, freed_by_helper, stale);
+    printf("%zu rounds, %u with the same handle, %u with an end afterwards; %zu blocks "
+           "freed remotely, %llu stale\n",
+           rounds, reused_handles, rounds_with_end, freed_by_helper, stale);
     race_case(!atomic_load(&race_failed), "see above");
     race_case(stale >= rounds_with_end,
               "%u threads ended with a batch of a dead heap, %llu "

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a thread holds back is bounded: blocks of others' in its batches while it lives, and
- * nothing once it ended.
+ * What a thread holds back is bounded: blocks of others' in its batches while it lives,
+ * and nothing once it ended.
  */
 #include <semaphore.h>
 
@@ -10,14 +10,20 @@
 
 enum { BLOCKS = 4096, MOST_THREADS = 64, HEAPS_OF_EACH = 2 * MOLE_POOL_SLOTS };
 
-/* --- batches --------------------------------------------------------------------------------- */
+/*
+ * --- batches
+ * ---------------------------------------------------------------------------------
+ */
 
 static HANDLE heap;
 static void *blocks[BLOCKS];
 static size_t block_count;
 static sem_t are_freed, may_end;
 
-/* Settles in the heap, so that it has batches there, and frees what another thread allocated. */
+/*
+ * Settles in the heap, so that it has batches there, and frees what another thread
+ * allocated.
+ */
 static void *free_blocks(void *argument)
 {
     (void)argument;
@@ -56,7 +62,10 @@ static void batches_are_bounded(size_t bytes, size_t most)
     race_case(HeapDestroy(heap), "HeapDestroy failed");
 }
 
-/* --- free runs ------------------------------------------------------------------------------- */
+/*
+ * --- free runs
+ * -------------------------------------------------------------------------------
+ */
 
 static pthread_barrier_t all_have_heaps, all_are_done;
 

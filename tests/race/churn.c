@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hundred thousand threads, 32 at a time: some allocate, some only free what others left behind,
- * some allocate and free in destructors of thread-specific data that run after molehill's own.
- * Memory must not grow with the number of threads, and their caches must be taken over.
+ * A hundred thousand threads, 32 at a time: some allocate, some only free what others
+ * left behind, some allocate and free in destructors of thread-specific data that run
+ * after molehill's own. Memory must not grow with the number of threads, and their caches
+ * must be taken over.
  */
 #include <limits.h>
 
@@ -123,7 +124,10 @@ static void use_large(uint64_t *random)
     free_malloc(block);
 }
 
-/* Set itself again each time, so that the later rounds come after molehill's own destructor. */
+/*
+ * Set itself again each time, so that the later rounds come after molehill's own
+ * destructor.
+ */
 static void run_late(void *argument)
 {
     struct late *late = argument;
@@ -194,8 +198,8 @@ static void run_threads(size_t from, size_t to)
 static pthread_barrier_t all_met;
 
 /*
- * Hold blocks of many sizes in both heaps while all the others do; as many threads as ever use
- * large blocks at once hold one of each size use_large may ask for.
+ * Hold blocks of many sizes in both heaps while all the others do; as many threads as
+ * ever use large blocks at once hold one of each size use_large may ask for.
  */
 static void *meet(void *index)
 {
@@ -232,7 +236,10 @@ static void meet_all(void)
     pthread_barrier_destroy(&all_met);
 }
 
-/* Memory that belongs to runs and records, in use or free; what is committed grows by more at once. */
+/*
+ * Memory that belongs to runs and records, in use or free; what is committed grows by
+ * more at once.
+ */
 static size_t held_bytes(void)
 {
     return mole_region_taken() + mole_meta_committed();

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spec case 8: eight threads call GetProcessHeap before anything else was called, and all get the
- * same handle. Two ways: from main, and from a constructor that runs before molehill's own, where
- * nothing is set up and the eight have to agree on who does it. Each attempt is a new program.
+ * Spec case 8: eight threads call GetProcessHeap before anything else was called, and all
+ * get the same handle. Two ways: from main, and from a constructor that runs before
+ * molehill's own, where nothing is set up and the eight have to agree on who does it.
+ * Each attempt is a new program.
  */
 #include <sched.h>
 #include <sys/wait.h>

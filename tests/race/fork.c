@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork while other threads allocate. The child finds the heaps in whatever state the vanished
- * threads left them; it frees their blocks, allocates a lot and starts threads of its own. A
- * child that hangs is killed and is a failure.
+ * fork while other threads allocate. The child finds the heaps in whatever state the
+ * vanished threads left them; it frees their blocks, allocates a lot and starts threads
+ * of its own. A child that hangs is killed and is a failure.
  */
 #include "fork.h"
 #include "tcache/process.h"
@@ -68,8 +68,8 @@ static int live_as_child(unsigned number)
 }
 
 /*
- * Until all threads are well under way: a thread that starts holds locks of the sanitizers'
- * allocators, which their children would wait for.
+ * Until all threads are well under way: a thread that starts holds locks of the
+ * sanitizers' allocators, which their children would wait for.
  */
 static void await_threads(void)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Forks while heaps are in use, for fork.c and fork_inside.c: blocks with records, threads that
- * keep allocating and freeing them, what a child does first, and how it is waited for.
+ * Forks while heaps are in use, for fork.c and fork_inside.c: blocks with records,
+ * threads that keep allocating and freeing them, what a child does first, and how it is
+ * waited for.
  *
- * The child sees a prefix of what each thread of the parent did: of each block it knows whether
- * its thread was in the middle of a call (`in_flight`), and all others must be whole.
+ * The child sees a prefix of what each thread of the parent did: of each block it knows
+ * whether its thread was in the middle of a call (`in_flight`), and all others must be
+ * whole.
  */
 #pragma once
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork while blocks wait in a batch of the thread that forks. In the child their owner's slab is
- * made whole from its table, those blocks included; the batch must not bring them a second time.
+ * fork while blocks wait in a batch of the thread that forks. In the child their owner's
+ * slab is made whole from its table, those blocks included; the batch must not bring them
+ * a second time.
  */
 #include <semaphore.h>
 #include <sys/wait.h>

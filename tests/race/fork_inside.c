@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fork in a signal handler that interrupted the library, and fork while other threads hold
- * stdio's locks and want the library's. A child that hangs is killed and is a failure.
+ * fork in a signal handler that interrupted the library, and fork while other threads
+ * hold stdio's locks and want the library's. A child that hangs is killed and is a
+ * failure.
  */
 #include <spawn.h>
 #include <sys/time.h>
@@ -68,7 +69,10 @@ static void fork_in_signal_handlers(void)
            (int)handler_forks, (int)signals_outside);
 }
 
-/* --- fork beside stdio -------------------------------------------------------------------------- */
+/*
+ * --- fork beside stdio
+ * --------------------------------------------------------------------------
+ */
 
 static FILE *stream;
 
@@ -99,7 +103,9 @@ static void *flush_all(void *argument)
     return NULL;
 }
 
-/* fork wants stdio's list lock: with one of ours held at that time, nobody would go on. */
+/*
+ * fork wants stdio's list lock: with one of ours held at that time, nobody would go on.
+ */
 static void fork_beside_stdio(void)
 {
     atomic_store(&is_over, false);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Growth side by side: threads take new memory as fast as they can, which makes it usable step by
- * step. Whoever gets a block finds it in the span map at once, whoever took the step.
+ * Growth side by side: threads take new memory as fast as they can, which makes it usable
+ * step by step. Whoever gets a block finds it in the span map at once, whoever took the
+ * step.
  *
  * Each run is a process of its own, for address space is taken only once.
  */

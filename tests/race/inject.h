@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Out of memory at every system call of the OS layer, for inject.c and inject_give.c. A scenario
- * makes one thing after another; the k-th system call of it fails, once or from then on. What was
- * asked for then is NULL with ENOMEM or was done all the same, what was there before is intact,
- * everything works once memory is back, and in the end nothing is left over. k rises until no call
- * fails any more.
+ * Out of memory at every system call of the OS layer, for inject.c and inject_give.c. A
+ * scenario makes one thing after another; the k-th system call of it fails, once or from
+ * then on. What was asked for then is NULL with ENOMEM or was done all the same, what was
+ * there before is intact, everything works once memory is back, and in the end nothing is
+ * left over. k rises until no call fails any more.
  *
- * Nothing is lost either: once all things are unmade, they are made and unmade again with all
- * calls working, and what molehill then holds is compared with a run in which no call failed:
- * records and chunks handed out, runs, chunks and spans in heaps. Memory that was given back
- * nowhere has been replaced by new memory then.
+ * Nothing is lost either: once all things are unmade, they are made and unmade again with
+ * all calls working, and what molehill then holds is compared with a run in which no call
+ * failed: records and chunks handed out, runs, chunks and spans in heaps. Memory that was
+ * given back nowhere has been replaced by new memory then.
  *
- * Every run is a process of its own, so that each begins with the same state. For the first use,
- * which comes before main, the process also is a new program.
+ * Every run is a process of its own, so that each begins with the same state. For the
+ * first use, which comes before main, the process also is a new program.
  */
 #pragma once
 
@@ -83,7 +83,10 @@ static race_maybe bool stamp(size_t index, size_t bytes)
     return things[index] != NULL;
 }
 
-/* A new record's place tells how many there were: one of a kind and size that nobody gives back. */
+/*
+ * A new record's place tells how many there were: one of a kind and size that nobody
+ * gives back.
+ */
 static size_t records_ever(void)
 {
     struct mole_meta_stack stack = {.head_a = 0};
@@ -270,8 +273,8 @@ static void print_figures(const char *what, const struct figures *figures)
 }
 
 /*
- * Nothing was lost, nothing is kept that would not be kept without a failure. But a run that the
- * system took is never used again, nor is its record.
+ * Nothing was lost, nothing is kept that would not be kept without a failure. But a run
+ * that the system took is never used again, nor is its record.
  */
 static bool is_as_good(const struct figures *figures, const struct figures *wanted)
 {

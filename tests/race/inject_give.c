@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Out of memory (inject.h) where molehill asks for something on its own account: for a thread's
- * first use, when memory goes back to the system, for the purger's thread.
+ * Out of memory (inject.h) where molehill asks for something on its own account: for a
+ * thread's first use, when memory goes back to the system, for the purger's thread.
  */
 #include <dirent.h>
 #include <semaphore.h>
@@ -173,8 +173,8 @@ static void use_some(size_t count)
 }
 
 /*
- * The call that fails may be the start of the purger's thread. Then nobody notices, it is not
- * asked for again, and calls that free give memory back instead of it.
+ * The call that fails may be the start of the purger's thread. Then nobody notices, it is
+ * not asked for again, and calls that free give memory back instead of it.
  */
 static int start_purger(const void *argument)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Crowds: ten thousand live heaps that 64 threads work in, and a thousand threads at once on one
- * heap. Blocks go from thread to thread through a table; each carries its heap and its size, is
- * stamped all over, and is read whole before it is freed. Memory stays bounded by what is live
- * and by what each heap and each thread costs.
+ * Crowds: ten thousand live heaps that 64 threads work in, and a thousand threads at once
+ * on one heap. Blocks go from thread to thread through a table; each carries its heap and
+ * its size, is stamped all over, and is read whole before it is freed. Memory stays
+ * bounded by what is live and by what each heap and each thread costs.
  */
 #include "race.h"
 #include "tcache/thread.h"
@@ -55,7 +55,9 @@ static void release(struct block *block)
     atomic_fetch_add_explicit(&frees, 1, memory_order_relaxed);
 }
 
-/* Keep a few blocks, hand every other one to whoever finds it, and free what one finds. */
+/*
+ * Keep a few blocks, hand every other one to whoever finds it, and free what one finds.
+ */
 static void work(uint64_t *random)
 {
     struct block *held[16] = {NULL};

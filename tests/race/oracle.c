@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ownership oracle: threads allocate, resize, hand over and free blocks of malloc and of several
- * heaps. Each block is stamped all over with what only its address, owner, size and sequence
- * number produce, and the stamp is read whole before the block changes hands or goes. Two owners
- * of one block, a lost write or a write astray therefore do not stay unseen.
+ * Ownership oracle: threads allocate, resize, hand over and free blocks of malloc and of
+ * several heaps. Each block is stamped all over with what only its address, owner, size
+ * and sequence number produce, and the stamp is read whole before the block changes hands
+ * or goes. Two owners of one block, a lost write or a write astray therefore do not stay
+ * unseen.
  *
- *   records: one a block. A record is in one thread's `own` or in `table`, and goes from one to
- *   the other by an atomic exchange, which is all the synchronization the threads have.
+ *   records: one a block. A record is in one thread's `own` or in `table`, and goes from
+ *   one to the other by an atomic exchange, which is all the synchronization the threads
+ *   have.
  *
- * Beside them live tenants: short-lived heaps, some made with HEAP_NO_SERIALIZE, which threads
- * use in turns and destroy with blocks inside. Threads end and begin all the time.
+ * Beside them live tenants: short-lived heaps, some made with HEAP_NO_SERIALIZE, which
+ * threads use in turns and destroy with blocks inside. Threads end and begin all the
+ * time.
  */
 #include "race.h"
 #include "tcache/process.h"
@@ -217,7 +220,10 @@ static void release(struct worker *worker, struct record *record, struct tenant 
     record->at = NULL;
 }
 
-/* What was resized: aligned, what it was up to the smaller size, and cleared beyond on demand. */
+/*
+ * What was resized: aligned, what it was up to the smaller size, and cleared beyond on
+ * demand.
+ */
 static void check_resized(const struct record *record, char *at, size_t bytes,
                           DWORD flags)
 {

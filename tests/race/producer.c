@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Producers and consumers: memory that one thread allocates and others free must come back to
- * where allocations are, however the roles are spread. In each phase, resident memory stays below
- * 1.5 times what is live in that phase, at its peak, plus 16 MiB. How much is live does not depend
- * on who runs faster: nobody takes from a ring before it was full once.
+ * Producers and consumers: memory that one thread allocates and others free must come
+ * back to where allocations are, however the roles are spread. In each phase, resident
+ * memory stays below 1.5 times what is live in that phase, at its peak, plus 16 MiB. How
+ * much is live does not depend on who runs faster: nobody takes from a ring before it was
+ * full once.
  */
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -14,7 +15,10 @@
 
 enum { MIB = 1 << 20, RING = 1 << 14, ROOM_BYTES = 16 * MIB };
 
-/* What may stay when all is freed: the slabs that caches of few threads keep, and warm memory. */
+/*
+ * What may stay when all is freed: the slabs that caches of few threads keep, and warm
+ * memory.
+ */
 enum { REST_BYTES = 24 * MIB };
 
 /* A ring of blocks for one producer and one consumer. */
@@ -113,8 +117,8 @@ static void *consume(void *argument)
 }
 
 /*
- * Forget the peak of what was live, and let the kernel forget that of resident memory; without
- * that the last value counts.
+ * Forget the peak of what was live, and let the kernel forget that of resident memory;
+ * without that the last value counts.
  */
 static void begin_phase(void)
 {
@@ -237,7 +241,10 @@ static void both_ways(void)
     measure("both ways");
 }
 
-/* --- an owner that stops ----------------------------------------------------------------------- */
+/*
+ * --- an owner that stops
+ * -----------------------------------------------------------------------
+ */
 
 static size_t **kept;
 static size_t kept_count;
@@ -277,8 +284,9 @@ static void *allocate_kept(void *argument)
 }
 
 /*
- * The owner allocates much and does nothing any more, nor does it end. Others free all of it and
- * then allocate as much themselves, several times. Without a way back it would all be there twice.
+ * The owner allocates much and does nothing any more, nor does it end. Others free all of
+ * it and then allocate as much themselves, several times. Without a way back it would all
+ * be there twice.
  */
 static void owner_stops(void)
 {

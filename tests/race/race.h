@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the race programs share: cases counted and closed with `N passed, M failed, K skipped`,
- * a printed seed, sizes for sanitizers and valgrind (MOLE_BRIEF=1 and 2), counters of the
- * library, and blocks that tell whether they were disturbed. Plain main() programs: ThreadSanitizer
- * and Criterion do not go together.
+ * What the race programs share: cases counted and closed with `N passed, M failed, K
+ * skipped`, a printed seed, sizes for sanitizers and valgrind (MOLE_BRIEF=1 and 2),
+ * counters of the library, and blocks that tell whether they were disturbed. Plain main()
+ * programs: ThreadSanitizer and Criterion do not go together.
  */
 #pragma once
 
@@ -198,7 +198,10 @@ static race_maybe void race_join(pthread_t thread)
     race_require(error == 0, "pthread_join: %s", strerror(error));
 }
 
-/* Fill a block with what only `key` produces. A shorter stamp is a prefix of a longer one. */
+/*
+ * Fill a block with what only `key` produces. A shorter stamp is a prefix of a longer
+ * one.
+ */
 static race_maybe void race_stamp(void *block, size_t bytes, uint64_t key)
 {
     unsigned char *at = block;

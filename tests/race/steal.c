@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stealing, step by step: thread A allocates slabs' worth of blocks, B frees them, C needs memory.
- * A full slab that came back whole is C's then, though A never calls again; the slab A still
- * allocates from never is.
+ * Stealing, step by step: thread A allocates slabs' worth of blocks, B frees them, C
+ * needs memory. A full slab that came back whole is C's then, though A never calls again;
+ * the slab A still allocates from never is.
  */
 #include "arena/span.h"
 #include "arena/span_map.h"
@@ -23,7 +23,10 @@ static void *free_blocks(void *argument)
     return NULL;
 }
 
-/* The thread's first block in the heap: it has no slab, so it looks for memory everywhere. */
+/*
+ * The thread's first block in the heap: it has no slab, so it looks for memory
+ * everywhere.
+ */
 static void *need_memory(void *argument)
 {
     (void)argument;

@@ -156,7 +156,10 @@ Test(large, growing_by_moving_pages_keeps_the_contents)
     grow_from((size_t)1 * MIB + 12345);
 }
 
-/* A copy would leave the old pages full; the kernel puts empty ones in the place of moved ones. */
+/*
+ * A copy would leave the old pages full; the kernel puts empty ones in the place of moved
+ * ones.
+ */
 Test(large, growth_takes_the_very_pages_along)
 {
     begin();

@@ -22,7 +22,10 @@ static enum mole_span_state state(const struct mole_span *span)
     return (enum mole_span_state)load_rlx(&span->state_a);
 }
 
-/* All blocks of a new slab of the class; and one more, so that it is set aside. Its number. */
+/*
+ * All blocks of a new slab of the class; and one more, so that it is set aside. Its
+ * number.
+ */
 static size_t fill_slab(size_t bytes)
 {
     blocks[0] = take(heap, 0, bytes);

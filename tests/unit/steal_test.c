@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The test's thread owns slabs of 8 blocks, each with a run of its own, and is idle; workers free
- * and steal.
+ * The test's thread owns slabs of 8 blocks, each with a run of its own, and is idle;
+ * workers free and steal.
  */
 #include "tcache/steal.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the unit tests share: a heap seen from inside, blocks of slabs, and threads that answer
- * with a sentence (workers.h). Each test is a process of its own, so that it may count what the
- * whole process does.
+ * What the unit tests share: a heap seen from inside, blocks of slabs, and threads that
+ * answer with a sentence (workers.h). Each test is a process of its own, so that it may
+ * count what the whole process does.
  */
 #pragma once
 
@@ -55,7 +55,9 @@ static inline bool is_mapped(const void *address)
     return mole_span_map_find(address) != &mole_span_nobody;
 }
 
-/* Whether this kernel moves pages and keeps their old range: asked without the library. */
+/*
+ * Whether this kernel moves pages and keeps their old range: asked without the library.
+ */
 static inline bool kernel_moves_pages(void)
 {
     enum { PROBE = 1 << 16 };
