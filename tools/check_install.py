@@ -205,6 +205,29 @@ def static_rows(checks, cc, cxx, library_dir):
                        [*flags, "-static"])
 
 
+def shared_rows(checks, cc, cxx, library_dir):
+    """The shared libraries, linked and preloaded."""
+    found = {"LD_LIBRARY_PATH": library_dir}
+    flags = checks.pkg_config("--cflags", "--libs", "molehill")
+    strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    checks.program("C, shared", cc + strict, ".c", APP, flags, **found)
+    checks.program("C++, shared", cxx + strict, ".cc", APP, flags, **found)
+
+    # These find their core by RUNPATH, so only the first library needs a path.
+    malloc = os.path.join(library_dir, "libmolehill-malloc.so.0")
+    checks.program("malloc, preloaded", cc, ".c", MALLOC, flags, LD_PRELOAD=malloc, **found)
+    code, output = checks.run(["/bin/echo", "fine"], LD_PRELOAD=malloc)
+    checks.note("malloc preloaded by its path alone", code == 0 and output == "fine\n", output)
+    checks.program("malloc, linked", cc, ".c", MALLOC,
+                   checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
+    checks.program("malloc, linked, C++", cxx, ".cc", CXX,
+                   checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
+    checks.program("bare Win32 names", cc, ".c", WIN32, ["-ldl"], **found)
+    bare = checks.pkg_config("--cflags", "--libs", "molehill-win32")
+    checks.program("bare Win32 names, linked", cc, ".c", BARE, bare, **found)
+    checks.program("bare Win32 names, linked, C++", cxx, ".cc", BARE, bare, **found)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cc", default="cc")
@@ -229,27 +252,7 @@ def main():
             PKG_CONFIG_LIBDIR=os.path.join(library_dir, "pkgconfig"))
         environment.pop("LD_PRELOAD", None)
         checks = Checks(tree, folder, environment)
-        found = {"LD_LIBRARY_PATH": library_dir}
-
-        flags = checks.pkg_config("--cflags", "--libs", "molehill")
-        strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-        checks.program("C, shared", cc + strict, ".c", APP, flags, **found)
-        checks.program("C++, shared", cxx + strict, ".cc", APP, flags, **found)
-
-        # These find their core by RUNPATH, so only the first library needs a path.
-        malloc = os.path.join(library_dir, "libmolehill-malloc.so.0")
-        checks.program("malloc, preloaded", cc, ".c", MALLOC, flags,
-                       LD_PRELOAD=malloc, **found)
-        code, output = checks.run(["/bin/echo", "fine"], LD_PRELOAD=malloc)
-        checks.note("malloc preloaded by its path alone", code == 0 and output == "fine\n", output)
-        checks.program("malloc, linked", cc, ".c", MALLOC,
-                       checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
-        checks.program("malloc, linked, C++", cxx, ".cc", CXX,
-                       checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
-        checks.program("bare Win32 names", cc, ".c", WIN32, ["-ldl"], **found)
-        bare = checks.pkg_config("--cflags", "--libs", "molehill-win32")
-        checks.program("bare Win32 names, linked", cc, ".c", BARE, bare, **found)
-        checks.program("bare Win32 names, linked, C++", cxx, ".cc", BARE, bare, **found)
+        shared_rows(checks, cc, cxx, library_dir)
         static_rows(checks, cc, cxx, library_dir)
 
     print(f"{checks.passed} passed, {checks.failed} failed, 0 skipped")

@@ -310,7 +310,8 @@ MUTANTS = [
          "static _Atomic(uint64_t) foreign_a;\nvoid *mole_block_alloc("),
     ], ["fast_path_step"]),
     Mutant("locking_refill", "an allocation that finds a slab with room takes the arena's lock", [
-        ("src/tcache/refill.c", "    struct mole_span *other = mole_slab_pop_partial(cache, class);\n",
+        ("src/tcache/refill.c",
+         "    struct mole_span *other = mole_slab_pop_partial(cache, class);\n",
          "    mole_arena_enter(&cache->owner.heap->arena);\n"
          "    struct mole_span *other = mole_slab_pop_partial(cache, class);\n"
          "    mole_arena_leave(&cache->owner.heap->arena);\n"),
@@ -320,8 +321,8 @@ MUTANTS = [
         ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
          "    (void)0;\n"),
     ], ["fork_step", "fork_batch"]),
-    Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not have, "
-           "but not the caches' lists", [
+    Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not "
+           "have, but not the caches' lists", [
         ("src/tcache/slab.c", "        cache->partial[class] = NULL;\n", ""),
     ], ["fork_step"]),
     Mutant("unused_slab_after_fork", "a fork's child takes a slab that was just being made for a "
@@ -336,7 +337,8 @@ MUTANTS = [
     Mutant("half_linked_after_fork", "a fork's child has a run that is linked one way only", [
         ("src/arena/arena.c", "        run->prev = prev;\n", ""),
     ], ["fork_step"]),
-    Mutant("unlisted_after_fork", "in a fork's child, blocks wait in a slab that no list leads to", [
+    Mutant("unlisted_after_fork", "in a fork's child, blocks wait in a slab that no list leads "
+           "to", [
         ("src/tcache/slab.c", "        mole_inbox_wake(span);\n", "        (void)0;\n"),
     ], ["fork_step"]),
     Mutant("touching_destroy", "HeapDestroy reads a word of each run", [
@@ -380,7 +382,8 @@ MUTANTS = [
          ""),
     ], ["inject"]),
     Mutant("pooled_hole", "a run that the system has unmapped is used again", [
-        ("src/arena/large.c", "    mole_arena_unlink(&heap->arena, to); /* and never seen again */\n",
+        ("src/arena/large.c",
+         "    mole_arena_unlink(&heap->arena, to); /* and never seen again */\n",
          "    mole_arena_unlink(&heap->arena, to);\n    mole_pool_give(slots, to);\n"),
     ], ["inject"]),
     Mutant("passes_to_nobody", "without a purger's thread nobody gives memory back", [
@@ -389,7 +392,8 @@ MUTANTS = [
          "        mole_pool_leave_"),
     ], ["inject_give"]),
     Mutant("purger_again", "a purger's thread that cannot be had is asked for again and again", [
-        ("src/tcache/purger.c", "                  FORBIDDEN); /* no", "                  NO_PURGER); /* no"),
+        ("src/tcache/purger.c", "                  FORBIDDEN); /* no",
+         "                  NO_PURGER); /* no"),
     ], ["inject_give"]),
     Mutant("start_seen_early", "a start is seen before it is known whose it is", [
         # The pause only makes it likelier that somebody comes between the two.

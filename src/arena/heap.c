@@ -179,21 +179,27 @@ struct mole_owner *mole_heap_owners(struct mole_heap *heap)
     return load_acq(&heap->owners_a); /* HB-OWNER-2 */
 }
 
+bool mole_heap_adopt_one(struct mole_owner *owner, uintptr_t thread)
+{
+    uintptr_t orphan = MOLE_ORPHAN;
+    if (load_rlx(&owner->thread_a) != MOLE_ORPHAN)
+        return false;
+    if (cas_acq(&owner->thread_a, &orphan, thread)) { /* HB-OWNER-1 */
+        sub_rlx(&owner->heap->orphans_a, 1);
+        add_rlx(&adoptions_a, 1);
+        return true;
+    }
+    return false;
+}
+
 struct mole_owner *mole_heap_adopt(struct mole_heap *heap, uintptr_t thread)
 {
     if (load_rlx(&heap->orphans_a) <= 0)
         return NULL;
-    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
-        uintptr_t orphan = MOLE_ORPHAN;
-        if (load_rlx(&owner->thread_a) != MOLE_ORPHAN)
-            continue;
-        if (cas_acq(&owner->thread_a, &orphan, thread)) { /* HB-OWNER-1 */
-            sub_rlx(&heap->orphans_a, 1);
-            add_rlx(&adoptions_a, 1);
-            return owner;
-        }
-    }
-    return NULL;
+    struct mole_owner *owner = mole_heap_owners(heap);
+    while (owner && !mole_heap_adopt_one(owner, thread))
+        owner = owner->next;
+    return owner;
 }
 
 void mole_heap_let_go(struct mole_owner *owner)

@@ -14,12 +14,12 @@
  *  label       release side               acquire side                 makes visible
  *  HB-HEAP-1   create: store of word_a    find, first use: load        the heap's fields
  *  HB-HEAP-2   take_record: CAS of all_a  first: load of all_a         all_next
- *  HB-HEAP-3   create: store of handle_a  GetProcessHeaps: fence       the old word is gone
+ *  HB-HEAP-3   create: store of handle_a  GetProcessHeaps: fence     the old word went
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
- *  HB-MODE-1   set_modes: the word, fence, owners_a and keys; enlist: owners_a, key, fence, the
- *              word: enlist sees the new word and stores the key again, or set_modes
- *              finds the cache, and its store of the key is the last
+ *  HB-MODE-1   set_modes: the word, fence, owners_a and keys; enlist: owners_a, key,
+ *              fence, the word: enlist sees the new word and stores the key again, or
+ *              set_modes finds the cache, and its store of the key is the last
  *
  * Progress: find and adopt are wait-free but for the walk over the owners; enlist is
  * lock-free.
@@ -151,6 +151,9 @@ void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner);
 
 /* Adopt an orphaned cache of the heap for the thread, whole; or NULL. */
 struct mole_owner *mole_heap_adopt(struct mole_heap *heap, uintptr_t thread);
+
+/* Adopt this one, if it is orphaned. */
+bool mole_heap_adopt_one(struct mole_owner *owner, uintptr_t thread) mole_must_check;
 
 /* Let a cache go: the next thread may adopt it. */
 void mole_heap_let_go(struct mole_owner *owner);

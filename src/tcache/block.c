@@ -33,6 +33,31 @@ static size_t large_bytes(const struct mole_heap *heap, size_t bytes)
                                                  : mole_round_up(bytes, MOLE_PAGE);
 }
 
+/*
+ * Of a slab for classes below MOLE_CLASS_COUNT, else large. Slabs' blocks are not
+ * cleared.
+ */
+static void *alloc_inside(struct mole_use *use, unsigned class, size_t bytes,
+                          size_t align, bool zero)
+{
+    if (class < MOLE_CLASS_COUNT)
+        return alloc_in_slab(use, class, bytes);
+    struct mole_heap *heap = use->cache->owner.heap;
+    return mole_large_alloc(heap, use->slots, large_bytes(heap, bytes), align, zero);
+}
+
+/* Memory is short: look through caches without a thread, then try once more. */
+static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t bytes,
+                                   size_t align, bool zero)
+{
+    struct mole_heap *heap = use->cache->owner.heap;
+    if (!heap->arena.is_locked || bytes > mole_region_reserved())
+        return NULL;
+    void *block = mole_tcache_alloc_from_orphans(
+        heap, use->slots, mole_thread_self_in(heap), class, mark_of(heap, bytes));
+    return block ? block : alloc_inside(use, class, bytes, align, zero);
+}
+
 void *mole_block_alloc(struct mole_heap *heap, size_t bytes, size_t align, bool zero)
 {
     unsigned class = MOLE_CLASS_COUNT;
@@ -41,11 +66,9 @@ void *mole_block_alloc(struct mole_heap *heap, size_t bytes, size_t align, bool 
     struct mole_use use = mole_thread_begin(heap);
     if (!use.cache)
         return NULL;
-    void *block;
-    if (class < MOLE_CLASS_COUNT)
-        block = alloc_in_slab(&use, class, bytes);
-    else
-        block = mole_large_alloc(heap, use.slots, large_bytes(heap, bytes), align, zero);
+    void *block = alloc_inside(&use, class, bytes, align, zero);
+    if (unlikely(!block))
+        block = alloc_again(&use, class, bytes, align, zero);
     mole_thread_end(&use);
     if (block && zero && class < MOLE_CLASS_COUNT)
         memset(block, 0, bytes);

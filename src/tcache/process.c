@@ -123,27 +123,27 @@ __attribute__((constructor)) static void look_for_twin(void)
     mole_twin_warn();
 }
 
+enum { NOT_YET = 0, UP = -1 };
+
+/*
+ * starter_a: the thread that starts molehill.
+ *   writers  that thread
+ *   readers  threads that find it being started
+ *   orders   relaxed: only the thread itself can find its own value
+ *   keeps    0 before and after
+ *
+ * state_a: how far molehill is: not yet up, being started by a thread of the process with
+ * this id, up. One word, so that nobody sees a start without knowing whose.
+ *   writers  the thread that moves it on from NOT_YET or from a process that is not here
+ *   readers  every slow path
+ *   orders   UP is stored release and loaded acquire: HB-START-1
+ *   keeps    UP for good; a failed start may be tried again
+ */
+static _Atomic(uintptr_t) starter_a;
+static _Atomic(pid_t) state_a;
+
 bool mole_process_start(void)
 {
-    enum { NOT_YET = 0, UP = -1 };
-    /*
-     * starter_a: the thread that starts molehill.
-     *   writers  that thread
-     *   readers  threads that find it being started
-     *   orders   relaxed: only the thread itself can find its own value
-     *   keeps    0 before and after
-     */
-    static _Atomic(uintptr_t) starter_a;
-    /*
-     * state_a: how far molehill is: not yet up, being started by a thread of the process
-     * with this id, up. One word, so that nobody sees a start without knowing whose.
-     *   writers  the thread that moves it on from NOT_YET or from a process that is not
-     *            here
-     *   readers  every slow path
-     *   orders   UP is stored release and loaded acquire: HB-START-1
-     *   keeps    UP for good; a failed start may be tried again
-     */
-    static _Atomic(pid_t) state_a;
     pid_t state = load_acq(&state_a); /* HB-START-1 */
     if (likely(state == UP))
         return true;

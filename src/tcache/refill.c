@@ -48,6 +48,32 @@ static struct mole_span *find_slab(struct mole_tcache *cache,
     return other;
 }
 
+/*
+ * Caches without a thread may hold what their threads, and others, gave back since. One
+ * after the other is adopted for a moment: what came to it is sorted, free runs go to the
+ * pool.
+ */
+void *mole_tcache_alloc_from_orphans(struct mole_heap *heap,
+                                     struct mole_pool_slots *slots, uintptr_t thread,
+                                     unsigned class, uint32_t mark)
+{
+    void *block = NULL;
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner && !block;
+         owner = owner->next) {
+        if (!mole_heap_adopt_one(owner, thread))
+            continue;
+        struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
+        mole_tcache_enter(cache);
+        if (class < MOLE_CLASS_COUNT)
+            block = mole_tcache_alloc_slow(cache, slots, class, mark);
+        else
+            collect(cache, slots);
+        mole_tcache_leave(cache);
+        mole_heap_let_go(owner);
+    }
+    return block;
+}
+
 void *mole_tcache_alloc_slow(struct mole_tcache *cache, struct mole_pool_slots *slots,
                              unsigned class, uint32_t mark)
 {

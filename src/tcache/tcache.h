@@ -136,6 +136,15 @@ mole_slow mole_shared void *mole_tcache_alloc_slow(struct mole_tcache *cache,
                                                    unsigned class, uint32_t mark)
     mole_must_check;
 
+/*
+ * What is left when memory is short: the same from caches of the heap that are up for
+ * adoption, as `thread`. With MOLE_CLASS_COUNT they only give back what they can: NULL.
+ */
+mole_slow void *mole_tcache_alloc_from_orphans(struct mole_heap *heap,
+                                               struct mole_pool_slots *slots,
+                                               uintptr_t thread, unsigned class,
+                                               uint32_t mark) mole_must_check;
+
 /* What a slab's countdown at 0 asks for. Owner only, inside an operation. */
 mole_slow mole_shared void mole_tcache_counted_down(struct mole_tcache *cache,
                                                     struct mole_pool_slots *slots,

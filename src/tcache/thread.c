@@ -198,8 +198,7 @@ static bool has_settled(struct mole_thread *thread, struct mole_heap *heap)
     return ++visit->count >= MOLE_KEEP_AFTER;
 }
 
-/* What stands for this thread in the caches it owns in the heap. */
-static uintptr_t self_in(const struct mole_heap *heap)
+uintptr_t mole_thread_self_in(const struct mole_heap *heap)
 {
     return mole_thread_self() + (load_rlx(&heap->handle_a) ? 0 : MOLE_OF_MALLOC);
 }
@@ -207,14 +206,15 @@ static uintptr_t self_in(const struct mole_heap *heap)
 bool mole_thread_owns(const struct mole_owner *owner)
 {
     uintptr_t thread = load_rlx(&owner->thread_a);
-    return thread == MOLE_SHARED || (thread && thread == self_in(owner->heap));
+    return thread == MOLE_SHARED ||
+           (thread && thread == mole_thread_self_in(owner->heap));
 }
 
 /* An orphaned cache, or a new one: from the thread's own records if it will keep it. */
 static struct mole_tcache *adopt_or_create(struct mole_thread *thread,
                                            struct mole_heap *heap, bool to_keep)
 {
-    uintptr_t self = self_in(heap);
+    uintptr_t self = mole_thread_self_in(heap);
     struct mole_owner *orphan = mole_heap_adopt(heap, self);
     if (orphan)
         return (struct mole_tcache *)(void *)orphan;

@@ -95,6 +95,9 @@ struct mole_use {
 struct mole_use mole_thread_begin(struct mole_heap *heap);
 void mole_thread_end(struct mole_use *use);
 
+/* What stands for this thread in the caches it owns in the heap. */
+uintptr_t mole_thread_self_in(const struct mole_heap *heap);
+
 /* Whether an operation of this thread may use the cache as its own. */
 bool mole_thread_owns(const struct mole_owner *owner);
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Cores of molehill linked statically into libraries, several in one process, or beside the shared
-one: they refuse each other's heaps and blocks, and one line on stderr says that they are several."""
+one: they refuse each other's heaps and blocks, and one line on stderr says that they are
+several."""
 import os
 import shutil
 

@@ -469,9 +469,9 @@ static void report_library(struct mh_stats before, struct mh_stats after)
     unsigned long long batches = after.remote_batches - before.remote_batches;
     unsigned long long adoptions = after.adoptions - before.adoptions;
     unsigned long long refills = after.refills - before.refills;
-    printf(
-        "library: malloc_frees +%llu remote_batches +%llu adoptions +%llu refills +%llu\n",
-        mallocs, batches, adoptions, refills);
+    printf("library: malloc_frees +%llu remote_batches +%llu adoptions +%llu "
+           "refills +%llu\n",
+           mallocs, batches, adoptions, refills);
     enough("malloc_frees", mallocs, atomic_load(&done.mallocs) / 4);
     enough("remote_batches", batches, least.remote_frees / 20);
     enough("adoptions", adoptions, least.threads);
