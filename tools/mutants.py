@@ -55,6 +55,7 @@ TESTS = {
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
     "mode_step": Test("plain", "tests/race/mode_step.c"),
     "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
+    "rejoin": Test("plain", "tests/race/rejoin.c"),
     "steal": Test("plain", "tests/race/steal.c"),
     "adopt/tsan": Test("tsan", "tests/race/adopt.c", attempts=3),
     "batch/tsan": Test("tsan", "tests/race/batch.c", attempts=2),
@@ -70,6 +71,8 @@ TESTS = {
     "misuse/remote_free": Test("plain", "tests/misuse/remote_free_test.c"),
     "misuse/malloc": Test("plain", "tests/misuse/malloc_test.c"),
     "unit/malloc": Test("plain", "tests/unit/malloc_test.c"),
+    "unit/rejoin": Test("plain", "tests/unit/rejoin_test.c"),
+    "unit/run": Test("plain", "tests/unit/run_test.c"),
 }
 ENVIRONMENT = {"MOLE_BRIEF": "1", "TSAN_OPTIONS": "halt_on_error=1:exitcode=66"}
 # Only what a test does with the library counts, not how Criterion tells it.
@@ -219,8 +222,8 @@ MUTANTS = [
          "    int error = EINVAL;\n    (void)remap;\n"),
     ], ["unit/pages"]),
     Mutant("large_never_moves", "large blocks grow by copies only", [
-        ("src/arena/large.c", "    return bytes >= MOVE_LEAST &&\n",
-         "    return bytes == 0 &&\n"),
+        ("src/arena/large.c", "    return bytes >= MOVE_LEAST &&",
+         "    return bytes == 0 &&"),
     ], ["unit/large"]),
     Mutant("interior_pointers", "an address inside a block passes for the block", [
         ("src/arena/span.h", "    return (uint64_t)product < span->recip;\n",
@@ -365,7 +368,7 @@ MUTANTS = [
          "        return NULL;\n"),
     ], ["inject"]),
     Mutant("lost_run", "a run without memory leaves its record behind", [
-        ("src/arena/pool.c", "        mole_meta_give(run);\n        return NULL;\n",
+        ("src/arena/run.c", "        mole_meta_give(run);\n        return NULL;\n",
          "        return NULL;\n"),
     ], ["inject"]),
     Mutant("lost_heap", "a heap that cannot be made leaves its record behind", [
@@ -407,6 +410,45 @@ MUTANTS = [
         ("src/tcache/process.c", "            memset(cache->batch, 0, sizeof cache->batch);\n",
          "    (void)0;\n"),
     ], ["fork_batch"]),
+    Mutant("join_over_gaps", "free runs are joined over what lies between them", [
+        ("src/arena/rejoin.c", "if (next && mole_run_end(run) == next->base) {",
+         "if (next) {"),
+    ], ["unit/rejoin"]),
+    Mutant("join_forgets_dirt", "a joined run is called zero if its first part is", [
+        ("src/arena/run.c", "    lower->is_zero &= upper->is_zero;\n", ""),
+    ], ["unit/run"]),
+    Mutant("join_forgets_dirt_whole", "the same, seen where memory is used up", [
+        ("src/arena/run.c", "    lower->is_zero &= upper->is_zero;\n", ""),
+    ], ["unit/rejoin"]),
+    Mutant("join_forgets_seam", "a joined run does not know where its second part begins", [
+        ("src/arena/run.c", "    if (!lower->seam && upper->seam)\n"
+         "        lower->seam = lower->chunks * MOLE_CHUNK_PAGES;\n", ""),
+    ], ["unit/run"]),
+    Mutant("split_forgets_seam", "the rest of a split run does not know of edges in it", [
+        ("src/arena/run.c", "run->seam > pages ? run->seam - pages : MOLE_CHUNK_PAGES;", "0;"),
+    ], ["unit/run"]),
+    Mutant("lost_record", "the record of a joined run is lost", [
+        ("src/arena/run.c", "    mole_meta_give(upper);\n", ""),
+    ], ["unit/rejoin"]),
+    Mutant("nobody_waits", "who meets a thread that has the free runs in its hands goes without", [
+        ("src/arena/rejoin.c", "    mole_hands_enter();\n",
+         "    if (!mole_hands_try())\n        return NULL;\n"),
+    ], ["rejoin"]),
+    Mutant("rejoin_each_time", "what cannot be had is looked for at each request", [
+        ("src/arena/rejoin.c", "(chunks <= known.reach || mole_pool_gives() != known.gives)",
+         "chunks"),
+    ], ["unit/rejoin"]),
+    Mutant("rejoin_never_again", "what came back after a failure is not looked for", [
+        ("src/arena/rejoin.c", " || mole_pool_gives() != known.gives)", ")"),
+    ], ["unit/rejoin"]),
+    Mutant("hands_after_fork", "a fork's child loses what a thread it does not have held", [
+        ("src/tcache/process.c", "    mole_rejoin_repair();\n", ""),
+    ], ["rejoin"]),
+    Mutant("doubled_after_fork", "a run is in its bin before it has left the hands", [
+        ("src/arena/hands.c", "    mole_bins_push(pop(&held));\n",
+         "    struct mole_run *run = held, *next = run->next;\n"
+         "    mole_bins_push(run);\n    held = next;\n"),
+    ], ["rejoin"]),
 ]
 
 

@@ -9,22 +9,6 @@
 /* Below this a copy costs less than moving pages. */
 enum { MOVE_LEAST = 256 * 1024 };
 
-/*
- * Pages that were moved into a run stay a mapping of their own, for good, and a process
- * may have only so many (vm.max_map_count, 65 530): beyond this many such runs, blocks
- * are copied.
- */
-enum { SEAMS_MOST = 8192 };
-
-/*
- * seams_a: runs with a seam.
- *   writers  note_seam
- *   readers  may_move
- *   orders   relaxed: a bound that may be passed by a few
- *   keeps    never falls
- */
-static _Atomic(uint32_t) seams_a;
-
 /* Shrinking by this much or more gives the pages behind the block back at once. */
 enum { TRIM_LEAST = 256 * 1024 };
 
@@ -84,19 +68,10 @@ void mole_large_resize(struct mole_span *span, size_t bytes)
     store_rlx(&span->bytes_a, bytes);
 }
 
-/* The kernel moves pages of one mapping only. */
 static bool may_move(const struct mole_run *from, const struct mole_run *to, size_t bytes)
 {
-    return bytes >= MOVE_LEAST &&
-           (!from->seam || bytes <= (size_t)from->seam * MOLE_PAGE) &&
-           (to->seam || load_rlx(&seams_a) < SEAMS_MOST);
-}
-
-static void note_seam(struct mole_run *run, size_t bytes)
-{
-    if (!run->seam)
-        add_rlx(&seams_a, 1);
-    run->seam = (uint32_t)(bytes / MOLE_PAGE);
+    return bytes >= MOVE_LEAST && mole_run_is_one_mapping(from, bytes) &&
+           mole_run_may_seam(to);
 }
 
 /*
@@ -111,7 +86,7 @@ static bool bring(struct mole_span *span, struct mole_run *to)
         enum mole_pages_moved moved = mole_pages_move(span->base, to->base, whole);
         if (moved == MOLE_PAGES_LOST)
             return false;
-        note_seam(to, whole);
+        mole_run_note_seam(to, whole);
         if (moved == MOLE_PAGES_MOVED)
             return true;
     }

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/pool.h"
 
+#include "arena/bins.h"
+#include "arena/hands.h"
 #include "arena/region.h"
+#include "arena/rejoin.h"
 #include "os/pages.h"
 #include "os/thread.h"
-
-/* Run sizes: 1 to 8 chunks by one, then four sizes an octave. */
-enum { ORDER_COUNT = 8 + 4 * 22 };
-
-static struct mole_meta_stack warm[ORDER_COUNT];
-static struct mole_meta_stack cold[ORDER_COUNT];
 
 /*
  * pass_a: passes made. tick_ms_a: when the last one began. purged_a: runs purged.
@@ -41,6 +38,15 @@ static _Atomic(bool) was_fed_a;
  */
 static _Atomic(struct mole_pool_slots *) all_slots_a;
 
+/*
+ * gives_a: times runs were given back without slots, or moved out of them.
+ *   writers  count_give
+ *   readers  mole_pool_gives
+ *   orders   add release, load acquire: HB-POOL-3
+ *   keeps    rises after the run is where it can be found
+ */
+static _Atomic(uint64_t) gives_a;
+
 void mole_pool_leave_passes(bool to_purger)
 {
     store_rlx(&has_purger_a, to_purger);
@@ -61,88 +67,31 @@ void mole_pool_enlist(struct mole_pool_slots *slots)
     } while (!cas_weak_rel(&all_slots_a, &head, slots)); /* HB-POOL-2 */
 }
 
-static unsigned order_of(size_t chunks)
-{
-    size_t last = chunks - 1;
-    if (last < 8)
-        return (unsigned)last;
-    unsigned octave = 63u - (unsigned)__builtin_clzl(last); /* 3.. */
-    return 8 + 4 * (octave - 3) + (unsigned)(last >> (octave - 2)) - 4;
-}
-
-static size_t chunks_of(unsigned order)
-{
-    if (order < 8)
-        return order + 1;
-    unsigned octave = (order - 8) / 4 + 3;
-    return (size_t)((order - 8) % 4 + 5) << (octave - 2);
-}
-
 size_t mole_pool_round(size_t chunks)
 {
-    return chunks_of(order_of(chunks));
-}
-
-static struct mole_run *run_of(struct mole_meta *meta)
-{
-    return (struct mole_run *)(void *)meta;
-}
-
-static struct mole_run *take_new(unsigned order)
-{
-    struct mole_run *run = mole_meta_take(MOLE_META_RUN, sizeof *run);
-    if (!run)
-        return NULL;
-    size_t chunks = chunks_of(order);
-    run->base = mole_region_take(chunks);
-    if (!run->base) {
-        mole_meta_give(run);
-        return NULL;
-    }
-    run->chunks = (uint32_t)chunks;
-    run->seam = 0;
-    run->is_zero = 1;
-    return run;
-}
-
-/* Out of fresh address space: any larger run will do. */
-static struct mole_run *take_larger(unsigned order)
-{
-    for (unsigned larger = order + 1; larger < ORDER_COUNT; larger++) {
-        struct mole_meta *meta = mole_meta_pop(&warm[larger]);
-        if (!meta)
-            meta = mole_meta_pop(&cold[larger]);
-        if (meta)
-            return run_of(meta);
-    }
-    return NULL;
+    return mole_bins_chunks(mole_bins_for(chunks));
 }
 
 struct mole_run *mole_pool_take(struct mole_pool_slots *slots, size_t chunks)
 {
-    unsigned order = order_of(chunks);
-    if (order >= ORDER_COUNT)
-        return NULL;
-    if (order == 0 && slots)
+    struct mole_run *run;
+    if (chunks == 1 && slots)
         for (unsigned i = 0; i < MOLE_POOL_SLOTS; i++) {
-            struct mole_run *run = load_rlx(&slots->slot_a[i]);
+            run = load_rlx(&slots->slot_a[i]);
             if (run && (run = swap_acq(&slots->slot_a[i], NULL))) /* HB-POOL-1 */
                 return run;
         }
-    struct mole_meta *meta = mole_meta_pop(&warm[order]);
-    if (!meta && order + 1 < ORDER_COUNT)
-        meta = mole_meta_pop(&warm[order + 1]);
-    if (!meta)
-        meta = mole_meta_pop(&cold[order]);
-    if (meta)
-        return run_of(meta);
-    struct mole_run *run = take_new(order);
-    return run ? run : take_larger(order);
-}
-
-static void push_warm(struct mole_run *run)
-{
-    mole_meta_push(&warm[order_of(run->chunks)], &run->meta);
+    unsigned bin = mole_bins_for(chunks);
+    if (bin >= MOLE_BINS)
+        return NULL;
+    run = mole_bins_pop_warm(bin);
+    if (!run && bin + 1 < MOLE_BINS && mole_region_fresh() >= chunks)
+        run = mole_bins_pop_warm(bin + 1);
+    if (!run)
+        run = mole_bins_pop_cold(bin);
+    if (!run)
+        run = mole_run_create(mole_bins_chunks(bin));
+    return run ? run : mole_rejoin_take(chunks);
 }
 
 /* Make a pass now and then, by one thread at a time, unless the purger does. */
@@ -158,6 +107,23 @@ static void tick(void)
         (void)mole_pool_pass();
 }
 
+static void count_give(struct mole_pool_slots *slots)
+{
+    if (slots)
+        store_rel(&slots->gives_a, load_rlx(&slots->gives_a) + 1); /* HB-POOL-3 */
+    else
+        add_rel(&gives_a, 1); /* HB-POOL-3 */
+}
+
+uint64_t mole_pool_gives(void)
+{
+    uint64_t sum = load_acq(&gives_a);                                  /* HB-POOL-3 */
+    for (struct mole_pool_slots *slots = load_acq(&all_slots_a); slots; /* HB-POOL-2 */
+         slots = slots->all_next)
+        sum += load_acq(&slots->gives_a); /* HB-POOL-3 */
+    return sum;
+}
+
 void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run)
 {
     run->is_zero = 0;
@@ -168,57 +134,62 @@ void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run)
             if (load_rlx(&slots->slot_a[i]) || !cas_rel(&slots->slot_a[i], &empty, run))
                 continue; /* HB-POOL-1 */
             store_rlx(&slots->touched_a, true);
+            count_give(slots);
             return;
         }
-    push_warm(run);
+    mole_bins_push(run);
+    count_give(slots);
     tick();
+}
+
+/* Returns whether there was a run. */
+static bool empty(struct mole_pool_slots *slots)
+{
+    bool had_run = false;
+    for (unsigned i = 0; i < MOLE_POOL_SLOTS; i++) {
+        struct mole_run *run = swap_acq(&slots->slot_a[i], NULL); /* HB-POOL-1 */
+        if (!run)
+            continue;
+        mole_bins_push(run);
+        had_run = true;
+    }
+    return had_run;
 }
 
 void mole_pool_drain(struct mole_pool_slots *slots)
 {
-    for (unsigned i = 0; i < MOLE_POOL_SLOTS; i++) {
-        struct mole_run *run = swap_acq(&slots->slot_a[i], NULL); /* HB-POOL-1 */
-        if (run)
-            push_warm(run);
-    }
+    if (empty(slots))
+        count_give(NULL); /* meanwhile a run was in no place where it is looked for */
 }
 
-/* The contents go; the run becomes cold, or stays warm if the system refuses. */
+void mole_pool_drain_all(void)
+{
+    for (struct mole_pool_slots *slots = load_acq(&all_slots_a); slots; /* HB-POOL-2 */
+         slots = slots->all_next)
+        empty(slots);
+}
+
+/* The run's contents go. False: the system refuses, it stays warm. */
 static bool purge(struct mole_run *run)
 {
-    if (!mole_pages_purge(run->base, (size_t)run->chunks * MOLE_CHUNK)) {
-        push_warm(run);
+    if (!mole_pages_purge(run->base, (size_t)run->chunks * MOLE_CHUNK))
         return false;
-    }
     run->is_zero = 1;
     add_rlx(&purged_a, 1);
-    mole_meta_push(&cold[order_of(run->chunks)], &run->meta);
     return true;
 }
 
-/*
- * Purge the runs of one size that were given before `since`; the others stay, in order.
- */
-static size_t purge_before(unsigned order, uint32_t since, size_t *kept)
+/* Purge the runs of one bin that were given before `since`; the others stay, in order. */
+static size_t purge_before(unsigned bin, uint32_t since, size_t *kept)
 {
     size_t count = 0;
-    struct mole_run *young = NULL;
-    struct mole_meta *meta = mole_meta_pop_all(&warm[order]);
-    while (meta) {
-        struct mole_run *run = run_of(meta);
-        meta = mole_meta_below(meta);
-        if ((int32_t)(since - run->given) > 0) {
+    struct mole_run *run;
+    mole_hands_take_all(mole_bins_warm(bin));
+    for (; (run = mole_hands_first()); mole_hands_put()) {
+        if ((int32_t)(since - run->given) > 0)
             count += purge(run);
-        } else {
-            run->next = young;
-            young = run;
+        else
             ++*kept;
-        }
-    }
-    while (young) {
-        struct mole_run *run = young;
-        young = run->next;
-        push_warm(run);
     }
     return count;
 }
@@ -233,7 +204,7 @@ static size_t pass_over_slots(void)
             store_rlx(&slots->touched_a, false);
             kept++;
         } else {
-            mole_pool_drain(slots);
+            (void)empty(slots);
         }
     }
     return kept;
@@ -241,10 +212,13 @@ static size_t pass_over_slots(void)
 
 size_t mole_pool_pass(void)
 {
+    if (!mole_hands_try())
+        return 1;
     uint32_t pass = add_rlx(&pass_a, 1) + 1;
     size_t kept = pass_over_slots();
-    for (unsigned order = 0; order < ORDER_COUNT; order++)
-        (void)purge_before(order, pass - 1, &kept);
+    for (unsigned bin = 0; bin < MOLE_BINS; bin++)
+        (void)purge_before(bin, pass - 1, &kept);
+    mole_hands_leave();
     return kept;
 }
 
@@ -252,8 +226,10 @@ size_t mole_pool_purge(void)
 {
     size_t count = 0;
     size_t kept = 0;
-    for (unsigned order = 0; order < ORDER_COUNT; order++)
-        count += purge_before(order, load_rlx(&pass_a) + 1, &kept);
+    mole_hands_enter();
+    for (unsigned bin = 0; bin < MOLE_BINS; bin++)
+        count += purge_before(bin, load_rlx(&pass_a) + 1, &kept);
+    mole_hands_leave();
     return count;
 }
 

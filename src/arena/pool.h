@@ -3,6 +3,7 @@
  * pool — free runs of chunks, of the whole process.
  *
  *   a thread's slots --> warm stacks, one a size --> cold stacks --> region (new)
+ *                                      --> larger runs, split --> neighbours, joined
  *
  * A run that is given back is warm: its pages are resident and dirty. Passes over the
  * pool, one every MOLE_PASS_MS, make it cold once it was warm for two of them: its pages
@@ -10,41 +11,30 @@
  * more than everything else an allocator does. Passes are made by the purger's thread
  * (purger.h) or, while the process has none, by whoever gives a run back.
  *
+ * When fresh chunks are used up, and only then, larger runs are split and neighbours
+ * joined (rejoin.h).
+ *
  * Orders between runs: those of the stacks (HB-META-1) and of the slots:
  *
  *  label      release side             acquire side           makes visible
  *  HB-POOL-1  give: CAS into a slot    take: swap of a slot   the run's fields
  *  HB-POOL-2  enlist: CAS of the list  pass: load of it       slots->all_next
+ *  HB-POOL-3  give: rise of gives_a    rejoining: load of it  the run where it was put
  *
- * Progress: take and give are lock-free; now and then a give makes a pass, which is
- * system calls.
- * Checked by: tests/race/pool_step.c (every instruction), tests/race/oracle.c (TSan).
+ * Progress: give is lock-free; now and then it makes a pass, which is system calls,
+ * unless somebody is making one. Take is lock-free while the region has fresh chunks.
+ * Without them it waits for whoever has runs in hand (hands.h): a pass, or another thread
+ * that joins or splits runs.
  */
 #pragma once
 
-#include "arena/meta.h"
+#include "arena/run.h"
 
 enum {
     MOLE_POOL_SLOTS = 8,
     MOLE_PASS_MS = 125,
     MOLE_DECAY_MS =
         2 * MOLE_PASS_MS, /* what stays warm this long is purged by the next pass */
-};
-
-/* A run of chunks, in the pool or in a heap. */
-struct mole_run {
-    struct mole_meta meta;
-    char *base;            /* const */
-    uint32_t chunks;       /* const */
-    uint16_t free_pages;   /* owner only: in a run cut in pages, those in no span */
-    uint8_t is_zero;       /* whoever has the run: all of it reads as zero */
-    uint8_t is_cut;        /* const while in a heap: cut in pages by one cache */
-    struct mole_run *next; /* under the arena's lock: the heap's runs */
-    struct mole_run *prev;
-    struct mole_run *page_next; /* owner only: its runs with free pages */
-    struct mole_run *page_prev;
-    uint32_t given; /* the pass in which it was given back */
-    uint32_t seam; /* pages last moved in at its base, a mapping of their own; 0: never */
 };
 
 /* One thread's own free runs of one chunk each; any thread may empty them. */
@@ -66,6 +56,15 @@ struct mole_pool_slots {
      *   keeps    nothing
      */
     _Atomic(bool) touched_a;
+
+    /*
+     * gives_a: runs the thread has given back, into slots or not.
+     *   writers  the thread
+     *   readers  mole_pool_gives
+     *   orders   store release, load acquire: HB-POOL-3
+     *   keeps    rises after the run is where it can be found
+     */
+    _Atomic(uint64_t) gives_a;
     struct mole_pool_slots *all_next; /* const after mole_pool_enlist */
 };
 
@@ -85,9 +84,16 @@ void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run);
 /* Move a thread's slots to the process-wide stacks: at thread exit, in a fork's child. */
 mole_shared void mole_pool_drain(struct mole_pool_slots *slots);
 
+/* The same with all threads' slots. Inside (hands.h). */
+void mole_pool_drain_all(void);
+
+/* Runs given back since the start, as far as this thread can know. */
+uint64_t mole_pool_gives(void);
+
 /*
  * One pass: what was warm for two passes or longer becomes cold. Returns how many runs
- * are still warm. By any thread; two at a time do no harm.
+ * are still warm. By any thread; while another one has runs in hand, nothing is done and
+ * 1 returned.
  */
 size_t mole_pool_pass(void);
 
@@ -103,5 +109,5 @@ bool mole_pool_was_fed(void);
 /* Runs purged since the start. */
 uint64_t mole_pool_purged(void);
 
-/* The chunks a run for `chunks` really has. */
+/* The chunks a new run for `chunks` really has. */
 size_t mole_pool_round(size_t chunks);

@@ -17,6 +17,12 @@ enum { IS_SANITIZED = 0 };
 enum { IS_SANITIZED = 0 };
 #endif
 
+#if defined(MOLE_TESTING)
+enum { IS_TESTING = 1 };
+#else
+enum { IS_TESTING = 0 };
+#endif
+
 static const size_t most_bytes = (size_t)1 << (IS_SANITIZED ? 34 : 40);
 static const size_t least_bytes = (size_t)64 << 20;
 
@@ -24,7 +30,7 @@ static const size_t least_bytes = (size_t)64 << 20;
 enum { LEAST_STEP = 32, MOST_STEP = 1024 };
 
 static char *base;          /* const after init */
-static size_t total_chunks; /* const after init */
+static size_t total_chunks; /* const after init, but for mole_region_shrink */
 
 /*
  * next_a: chunks handed out.
@@ -40,7 +46,7 @@ static _Atomic(size_t) next_a;
  *   writers  grow, only ever raised
  *   readers  mole_region_take
  *   orders   raise CAS release, load acquire: HB-REGION-1
- *   keeps    <= total_chunks; a multiple of LEAST_STEP
+ *   keeps    <= total_chunks as it was reserved; a multiple of LEAST_STEP
  */
 static _Atomic(size_t) committed_a;
 
@@ -119,6 +125,17 @@ void *mole_region_take(size_t chunks)
 bool mole_region_holds(const void *address)
 {
     return (uintptr_t)address - (uintptr_t)base < load_rlx(&next_a) * MOLE_CHUNK;
+}
+
+size_t mole_region_fresh(void)
+{
+    return total_chunks - load_rlx(&next_a);
+}
+
+void mole_region_shrink(size_t chunks)
+{
+    if (IS_TESTING && chunks < mole_region_fresh())
+        total_chunks = load_rlx(&next_a) + chunks;
 }
 
 size_t mole_region_reserved(void)

@@ -25,6 +25,15 @@ void *mole_region_take(size_t chunks) mole_must_check;
 /* Whether the address lies in memory that mole_region_take has handed out. */
 bool mole_region_holds(const void *address);
 
+/* Chunks that were not handed out yet; there may be no memory for them. */
+size_t mole_region_fresh(void);
+
+/*
+ * Test builds (MOLE_TESTING): leave only so many chunks that were not handed out, for
+ * good. Before there are threads.
+ */
+void mole_region_shrink(size_t chunks);
+
 /* Bytes of the region: all, those handed out to runs, those usable at once. */
 size_t mole_region_reserved(void);
 size_t mole_region_taken(void);

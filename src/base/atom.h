@@ -33,6 +33,7 @@
 #define swap_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 
 #define add_rlx(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define add_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_release)
 #define sub_rlx(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
 #define or_rlx(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
 

@@ -32,6 +32,11 @@ void mole_lock_acquire(struct mole_lock *lock)
     pthread_mutex_lock(&lock->mutex);
 }
 
+bool mole_lock_try(struct mole_lock *lock)
+{
+    return pthread_mutex_trylock(&lock->mutex) == 0;
+}
+
 void mole_lock_release(struct mole_lock *lock)
 {
     pthread_mutex_unlock(&lock->mutex);

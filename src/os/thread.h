@@ -22,6 +22,9 @@ void mole_lock_init(struct mole_lock *lock);
 void mole_lock_acquire(struct mole_lock *lock);
 void mole_lock_release(struct mole_lock *lock);
 
+/* Acquire the lock if nobody has it: no waiting, so it does not count. */
+bool mole_lock_try(struct mole_lock *lock) mole_must_check;
+
 /* Locks acquired since the start of the process. */
 uint64_t mole_lock_count(void);
 

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "tcache/process.h"
 #include "tcache/purger.h"
+#include "tcache/steal.h"
 
 /* The entry of a live block of `bytes`: malloc's may use all of their class. */
 static uint32_t mark_of(const struct mole_heap *heap, size_t bytes)
@@ -55,7 +56,10 @@ static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t 
         return NULL;
     void *block = mole_tcache_alloc_from_orphans(
         heap, use->slots, mole_thread_self_in(heap), class, mark_of(heap, bytes));
-    return block ? block : alloc_inside(use, class, bytes, align, zero);
+    if (block)
+        return block;
+    (void)mole_steal(heap, use->slots);
+    return alloc_inside(use, class, bytes, align, zero);
 }
 
 void *mole_block_alloc(struct mole_heap *heap, size_t bytes, size_t align, bool zero)

@@ -6,6 +6,7 @@
 
 #include "arena/census.h"
 #include "arena/region.h"
+#include "arena/rejoin.h"
 #include "os/twin.h"
 #include "tcache/page_run.h"
 #include "tcache/purger.h"
@@ -80,6 +81,7 @@ static void in_child_of_fork(void)
 {
     bool was_alone = mole_thread_is_alone();
     mole_purger_forget();
+    mole_rejoin_repair();
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
         repair(heap, was_alone);
     mole_thread_forget_others();

@@ -50,6 +50,17 @@ Test(region, more_than_it_has_is_refused_and_costs_nothing)
     require(mole_region_take(1) != NULL, "one chunk is not there any more");
 }
 
+Test(region, fresh_chunks_are_those_not_handed_out)
+{
+    size_t before = mole_region_fresh();
+    require(mole_region_take(3) != NULL, "no chunks");
+    require(mole_region_fresh() == before - 3, "%zu of %zu are left", mole_region_fresh(),
+            before);
+    mole_region_shrink(5);
+    require(mole_region_fresh() == 5 && !mole_region_take(6), "more than five are left");
+    require(mole_region_take(5) && mole_region_fresh() == 0, "not all five were there");
+}
+
 Test(region, grows_in_steps)
 {
     size_t before = mole_region_committed();
