@@ -12,6 +12,7 @@ enum { MOVE_LEAST = 256 * 1024 };
 /* Shrinking by this much or more gives the pages behind the block back at once. */
 enum { TRIM_LEAST = 256 * 1024 };
 
+/* At least one: an empty block has an address of its own, too. */
 static size_t chunks_for(size_t bytes)
 {
     return bytes ? (bytes - 1) / MOLE_CHUNK + 1 : 1;
@@ -26,8 +27,8 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
     struct mole_span *span = mole_span_take(0);
     if (!span)
         return NULL;
-    struct mole_run *run =
-        mole_arena_take(&heap->arena, slots, chunks_for(bytes + extra), false);
+    struct mole_run *run = mole_arena_take(&heap->arena, slots,
+                                           chunks_for(bytes) + extra / MOLE_CHUNK, false);
     if (!run) {
         mole_span_give(span);
         return NULL;

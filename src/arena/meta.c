@@ -29,7 +29,7 @@ static size_t total_bytes; /* const after init */
 /*
  * next_a, committed_a: bytes handed out for the first time; bytes usable.
  *   writers  take_new
- *   readers  the same
+ *   readers  the same; tests
  *   orders   relaxed: new memory is zero for everybody
  *   keeps    next_a <= committed_a <= total_bytes
  */
@@ -150,6 +150,28 @@ void mole_meta_give(void *record)
 {
     struct mole_meta *meta = record;
     mole_meta_push(&stacks[meta->bucket], meta);
+}
+
+size_t mole_meta_ever(void)
+{
+    return load_rlx(&next_a) - (size_t)FIRST_UNIT * UNIT;
+}
+
+size_t mole_meta_bytes(const struct mole_meta *record)
+{
+    return bucket_bytes[record->bucket % BUCKET_COUNT];
+}
+
+size_t mole_meta_free(void)
+{
+    size_t bytes = 0;
+    for (unsigned bucket = 0; bucket < MOLE_META_KINDS * BUCKET_COUNT; bucket++) {
+        uint32_t first = (uint32_t)load_rlx(&stacks[bucket].head_a);
+        const struct mole_meta *record = first ? record_at(first) : NULL;
+        for (; record; record = mole_meta_below(record))
+            bytes += mole_meta_bytes(record);
+    }
+    return bytes;
 }
 
 size_t mole_meta_reserved(void)
