@@ -203,6 +203,20 @@ Test(large, absurd_sizes_are_refused)
     require(runs() == before, "the heap has %zu runs", runs());
 }
 
+Test(large, an_aligned_block_of_no_bytes_lies_in_its_run)
+{
+    begin();
+    for (size_t align = MOLE_CHUNK; align <= (size_t)16 * MIB; align *= 2)
+        for (int turn = 0; turn < 8; turn++) {
+            char *block = alloc(0, align, false);
+            const struct mole_run *run = span_of(block)->run;
+            require(block < run->base + (size_t)run->chunks * MOLE_CHUNK,
+                    "aligned to %zu, it begins where its run ends", align);
+            if (turn % 3) /* let runs begin at odd chunks and at even ones */
+                (void)alloc(1, MOLE_ALIGN, false);
+        }
+}
+
 Test(large, a_block_of_no_bytes_has_an_address)
 {
     begin();
