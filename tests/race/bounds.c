@@ -10,10 +10,7 @@
 
 enum { BLOCKS = 4096, MOST_THREADS = 64, HEAPS_OF_EACH = 2 * MOLE_POOL_SLOTS };
 
-/*
- * --- batches
- * ---------------------------------------------------------------------------------
- */
+/* --- batches ---------------------------------------------------------------------- */
 
 static HANDLE heap;
 static void *blocks[BLOCKS];
@@ -62,10 +59,7 @@ static void batches_are_bounded(size_t bytes, size_t most)
     race_case(HeapDestroy(heap), "HeapDestroy failed");
 }
 
-/*
- * --- free runs
- * -------------------------------------------------------------------------------
- */
+/* --- free runs -------------------------------------------------------------------- */
 
 static pthread_barrier_t all_have_heaps, all_are_done;
 

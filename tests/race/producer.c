@@ -241,10 +241,7 @@ static void both_ways(void)
     measure("both ways");
 }
 
-/*
- * --- an owner that stops
- * -----------------------------------------------------------------------
- */
+/* --- an owner that stops ---------------------------------------------------------- */
 
 static size_t **kept;
 static size_t kept_count;

@@ -23,10 +23,7 @@ static size_t wanted; /* chunks of each run in this phase */
 static size_t phases;
 static atomic_bool is_over;
 
-/*
- * --- phases
- * --------------------------------------------------------------------------------
- */
+/* --- phases ----------------------------------------------------------------------- */
 
 static uint64_t key_of(const struct mole_run *run, size_t thread)
 {
@@ -141,10 +138,7 @@ static void exhaust_together(void)
            (size_t)purged);
 }
 
-/*
- * --- everything is in one's hands
- * ---------------------------------------------------------------
- */
+/* --- everything is in one's hands ------------------------------------------------- */
 
 static atomic_uint answered;
 
@@ -179,10 +173,7 @@ static void wait_for_hands(void)
     }
 }
 
-/*
- * --- what cannot be had
- * ----------------------------------------------------------------------
- */
+/* --- what cannot be had ----------------------------------------------------------- */
 
 static void *want_too_much(void *argument)
 {
@@ -210,10 +201,7 @@ static void fail_together(void)
         mole_pool_give(NULL, all);
 }
 
-/*
- * --- fork
- * -------------------------------------------------------------------------------------
- */
+/* --- fork ------------------------------------------------------------------------- */
 
 /* Pieces of this many chunks, each behind one that stays taken. */
 enum { PIECE = 15, PIECES = CHUNKS / (PIECE + 1), IN_PIECES = PIECES * PIECE };

@@ -206,10 +206,7 @@ Test(thread, it_owns_neither_other_threads_caches_nor_orphans)
     require(orphan && !mole_thread_owns(&orphan->owner), "it owns an orphan");
 }
 
-/*
- * --- calls after the thread's destructor ran
- * ----------------------------------------------
- */
+/* --- calls after the thread's destructor ran -------------------------------------- */
 
 enum { LATE = 50 };
 
