@@ -50,6 +50,10 @@ struct mole_owner {
      */
     _Atomic(uintptr_t) thread_a;
 
+    uint64_t id;             /* the heap's word with no mode set; const while it lives */
+    struct mole_heap *heap;  /* const while the heap lives */
+    struct mole_owner *next; /* the heap's list, const after the push */
+
     /*
      * key_a: what the fast paths compare a HANDLE with: the heap's while it lives with no
      * mode set, else MOLE_NO_KEY, which is nobody's. It stands for the heap's word in
@@ -59,9 +63,7 @@ struct mole_owner {
      *   orders   relaxed: a mode is set first and then awaited through busy_a: HB-GATE-1
      *   keeps    no two live heaps' caches have the same; MOLE_NO_KEY in malloc's heap
      */
-    _Atomic(void *) key_a;
-    uint64_t id;            /* the heap's word with no mode set; const while it lives */
-    struct mole_heap *heap; /* const while the heap lives */
+    alignas(MOLE_CACHE_LINE) _Atomic(void *) key_a;
 
     /*
      * busy_a: the owner is inside an operation that the gate must wait for.
@@ -73,8 +75,6 @@ struct mole_owner {
      *            it says nothing, for those heaps have no gate
      */
     _Atomic(uint8_t) busy_a;
-
-    struct mole_owner *next; /* the heap's list, const after the push */
 
     /*
      * woken_a: slabs of this owner whose inbox filled, linked by woken_next.
@@ -113,14 +113,19 @@ struct mole_span {
     char *base;               /* const while mapped: the first block */
     uint64_t recip;           /* const while mapped: 2^64 / block_bytes, rounded up */
     uint32_t block_bytes;     /* const while mapped */
-    int32_t countdown;        /* owner only: frees by the owner until it looks again */
-    uint16_t free;            /* owner only: first of the free list, or MOLE_END */
-    uint16_t fresh;           /* owner only: blocks ever put on the free list */
     uint16_t capacity;        /* const while mapped: blocks */
     uint8_t class;            /* const while mapped */
     uint8_t kind;             /* const while mapped: enum mole_span_kind */
-    int32_t armed;            /* owner only: what countdown started from */
-    struct mole_span *next;   /* owner only: its list of partial slabs */
+    struct mole_heap *heap;   /* const while mapped */
+    struct mole_run *run;     /* const while mapped, but for a large block that moves */
+    uint32_t pages;           /* const while mapped */
+
+    /* From here on what the owner writes all the time: not in the line others read. */
+    alignas(MOLE_CACHE_LINE)
+        int32_t countdown; /* owner only: frees by the owner until it looks again */
+    uint16_t free;         /* owner only: first of the free list, or MOLE_END */
+    uint16_t fresh;        /* owner only: blocks ever put on the free list */
+    int32_t armed;         /* owner only: what countdown started from */
 
     /*
      * inbox_a: blocks freed by threads that do not own the slab, as a list in the table:
@@ -130,7 +135,7 @@ struct mole_span {
      *   orders   push CAS acq_rel, take swap acquire: HB-INBOX-1, HB-INBOX-2
      *   keeps    a block is in exactly one of: client, free list, a batch, inbox
      */
-    alignas(MOLE_CACHE_LINE) _Atomic(uint32_t) inbox_a;
+    _Atomic(uint32_t) inbox_a;
 
     /*
      * state_a: of a slab, enum mole_span_state.
@@ -141,12 +146,10 @@ struct mole_span {
      */
     _Atomic(uint8_t) state_a;
     uint8_t dirty;                /* whoever maps the slab: entries may look live */
-    struct mole_span *woken_next; /* whoever set MOLE_INBOX_LISTED, then the owner */
+    struct mole_span *next;       /* owner only: its list of partial slabs */
     struct mole_span *prev;       /* owner only: see next */
-    struct mole_heap *heap;       /* const while mapped */
-    struct mole_run *run; /* const while mapped, but for a large block that moves */
-    uint32_t pages;       /* const while mapped */
-    size_t room;          /* large, block's holder: bytes from base to the run's end */
+    struct mole_span *woken_next; /* whoever set MOLE_INBOX_LISTED, then the owner */
+    size_t room; /* large, block's holder: bytes from base to the run's end */
 
     /*
      * bytes_a: large: the requested size, or MOLE_LARGE_FREE.
@@ -167,8 +170,9 @@ struct mole_span {
      */
     alignas(MOLE_CACHE_LINE) _Atomic(uint16_t) entry_a[];
 };
-static_assert(offsetof(struct mole_span, inbox_a) == MOLE_CACHE_LINE,
-              "a remote free must not dirty the owner's line");
+static_assert(offsetof(struct mole_span, countdown) == MOLE_CACHE_LINE &&
+                  offsetof(struct mole_span, entry_a) == 2 * MOLE_CACHE_LINE,
+              "who frees a block of another thread's reads the first line only");
 
 #define MOLE_LARGE_FREE SIZE_MAX
 
