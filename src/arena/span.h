@@ -171,7 +171,7 @@ struct mole_span {
     alignas(MOLE_CACHE_LINE) _Atomic(uint16_t) entry_a[];
 };
 static_assert(offsetof(struct mole_span, countdown) == MOLE_CACHE_LINE &&
-                  offsetof(struct mole_span, entry_a) == 2 * MOLE_CACHE_LINE,
+                  offsetof(struct mole_span, entry_a) == (size_t)2 * MOLE_CACHE_LINE,
               "who frees a block of another thread's reads the first line only");
 
 #define MOLE_LARGE_FREE SIZE_MAX

@@ -64,7 +64,7 @@ enum { GUARD = MOLE_CHUNK };
 void *mole_pages_reserve(size_t bytes, size_t align)
 {
     int saved = errno;
-    size_t room = bytes + align + 2 * GUARD;
+    size_t room = bytes + align + (size_t)2 * GUARD;
     if (room < bytes || mole_pages_is_to_fail())
         return NULL;
     char *start =
@@ -139,7 +139,7 @@ enum mole_pages_moved mole_pages_move(void *from, void *to, size_t bytes)
 void mole_pages_release(void *start, size_t bytes)
 {
     int saved = errno;
-    munmap((char *)start - GUARD, bytes + 2 * GUARD);
+    munmap((char *)start - GUARD, bytes + (size_t)2 * GUARD);
     errno = saved;
 }
 

@@ -257,9 +257,12 @@ static int run_plan(const void *argument)
 /* The new program of run_plan: continue there. */
 static race_maybe int run_at_start(const struct scenario *first, char **argv)
 {
+    const char *nth = getenv("MOLE_INJECT"), *forever = getenv("MOLE_INJECT_FOREVER");
     race_name = "inject";
-    return run(&first[atoi(argv[1])], strtoul(getenv("MOLE_INJECT"), NULL, 10),
-               getenv("MOLE_INJECT_FOREVER")[0] == '1', atoi(argv[2]));
+    if (!nth || !forever)
+        return RUN_FAILED;
+    return run(&first[atoi(argv[1])], strtoul(nth, NULL, 10), forever[0] == '1',
+               atoi(argv[2]));
 }
 
 static int carry_out(const struct plan *plan, struct figures *figures)

@@ -195,12 +195,12 @@ Test(run, what_a_run_calls_one_mapping_is_one)
             move_into(runs[i], chunks);
             seams++;
         } else if (step % 2 && runs[i]->chunks > chunks) {
-            memmove(&runs[i + 2], &runs[i + 1], (count - i - 1) * sizeof runs[0]);
+            memmove(&runs[i + 2], &runs[i + 1], (count - i - 1) * sizeof(void *));
             runs[i + 1] = split(runs[i], chunks);
             count++;
         } else if (i + 1 < count) {
             mole_run_join(runs[i], runs[i + 1]);
-            memmove(&runs[i + 1], &runs[i + 2], (count - i - 2) * sizeof runs[0]);
+            memmove(&runs[i + 1], &runs[i + 2], (count - i - 2) * sizeof(void *));
             count--;
         }
         size_t bytes = runs[i < count ? i : 0]->chunks * (size_t)MOLE_CHUNK;
