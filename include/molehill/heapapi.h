@@ -207,8 +207,8 @@ MH_API BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags, LPHEAP_SUMMARY lpSum
 /*
  * The heap that belongs to the process: growable, serialised, never destroyed.
  *
- *   returns   its handle, the same always, never NULL; also before main and in exit
- *             handlers
+ *   returns   its handle, the same always; also before main and in exit handlers. NULL
+ *             only while the system has no memory for the first heap.
  *   errors    none
  *   threads   any
  *   progress  wait-free once the heap exists; the first call in the process creates it
