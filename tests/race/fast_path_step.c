@@ -218,11 +218,8 @@ static bool step_repeatedly(struct step_tracer *tracer, const struct operation *
 static void step_all(void)
 {
     struct step_tracer tracer = step_fork(step_everything);
-    if (!step_attach(&tracer)) {
-        race_skip("ptrace is denied here: %s", strerror(errno));
-        step_forget(&tracer);
+    if (!step_attach_or_skip(&tracer))
         return;
-    }
     size_t i = 0;
     while (i < OPERATIONS && step_repeatedly(&tracer, &operations[i]))
         i++;
@@ -230,17 +227,10 @@ static void step_all(void)
         kill(tracer.child, SIGKILL);
         return;
     }
-    int status = step_finish(&tracer);
-    race_case(status == 0, "the stepped process ended with %d", status);
+    step_finish_well(&tracer);
 }
 
 int main(void)
 {
-    race_begin("fast_path_step");
-    const char *obstacle = step_obstacle();
-    if (obstacle)
-        race_skip("nothing is stepped: %s", obstacle);
-    else
-        step_all();
-    return race_end();
+    return step_main("fast_path_step", step_all);
 }

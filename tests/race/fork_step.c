@@ -168,11 +168,8 @@ static void fork_in_all(void)
         return;
     }
     struct step_tracer tracer = step_fork(step_everything);
-    if (!step_attach(&tracer)) {
-        race_skip("ptrace is denied here: %s", strerror(errno));
-        step_forget(&tracer);
+    if (!step_attach_or_skip(&tracer))
         return;
-    }
     size_t i = 0;
     while (i < OPERATIONS && fork_in(&tracer, &operations[i]))
         i++;
@@ -180,18 +177,11 @@ static void fork_in_all(void)
         kill(tracer.child, SIGKILL);
         return;
     }
-    int status = step_finish(&tracer);
-    race_case(status == 0, "the stepped process ended with %d", status);
+    step_finish_well(&tracer);
 }
 
 int main(int argc, char **argv)
 {
-    race_begin("fork_step");
     is_all = argc > 1 && strcmp(argv[1], "all") == 0;
-    const char *obstacle = step_obstacle();
-    if (obstacle)
-        race_skip("nothing is stepped: %s", obstacle);
-    else
-        fork_in_all();
-    return race_end();
+    return step_main("fork_step", fork_in_all);
 }

@@ -184,27 +184,17 @@ static void step_all(void)
                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     race_require(shared != MAP_FAILED, "mmap: %s", strerror(errno));
     struct step_tracer tracer = step_fork(step_everything);
-    if (!step_attach(&tracer)) {
-        race_skip("ptrace is denied here: %s", strerror(errno));
-        step_forget(&tracer);
+    if (!step_attach_or_skip(&tracer))
         return;
-    }
     for (unsigned i = 0; i < OPERATIONS && !atomic_load(&race_failed); i++) {
         atomic_store(&shared->operation, i);
         step_operation(&tracer, &operations[i]);
     }
     atomic_store(&shared->operation, OPERATIONS);
-    int status = step_finish(&tracer);
-    race_case(status == 0, "the stepped process ended with %d", status);
+    step_finish_well(&tracer);
 }
 
 int main(void)
 {
-    race_begin("mode_step");
-    const char *obstacle = step_obstacle();
-    if (obstacle)
-        race_skip("nothing is stepped: %s", obstacle);
-    else
-        step_all();
-    return race_end();
+    return step_main("mode_step", step_all);
 }

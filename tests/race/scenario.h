@@ -189,11 +189,8 @@ static void scenario_all(void)
         return;
     }
     struct step_tracer tracer = step_fork(scenario_child);
-    if (!step_attach(&tracer)) {
-        race_skip("ptrace is denied here: %s", strerror(errno));
-        step_forget(&tracer);
+    if (!step_attach_or_skip(&tracer))
         return;
-    }
     if (!scenario_step_through(&tracer))
         kill(tracer.child, SIGKILL);
     race_case(WIFEXITED(tracer.status) && WEXITSTATUS(tracer.status) == 0,
@@ -211,11 +208,5 @@ static race_maybe int scenario_main(const char *name, const struct scenario *tab
     scenarios = table;
     scenario_count = count;
     scenario_set_up = set_up;
-    race_begin(name);
-    const char *obstacle = step_obstacle();
-    if (obstacle)
-        race_skip("nothing is stepped: %s", obstacle);
-    else
-        scenario_all();
-    return race_end();
+    return step_main(name, scenario_all);
 }

@@ -275,3 +275,32 @@ static race_maybe void step_forget(struct step_tracer *tracer)
     atomic_store(&tracer->link->is_over, true);
     waitpid(tracer->child, NULL, 0);
 }
+
+/* Attach, or skip loudly. False: the child is gone. */
+static race_maybe bool step_attach_or_skip(struct step_tracer *tracer)
+{
+    if (step_attach(tracer))
+        return true;
+    race_skip("ptrace is denied here: %s", strerror(errno));
+    step_forget(tracer);
+    return false;
+}
+
+/* The case that the child, going on without stops, ends well. */
+static race_maybe void step_finish_well(struct step_tracer *tracer)
+{
+    int status = step_finish(tracer);
+    race_case(status == 0, "the stepped process ended with %d", status);
+}
+
+/* The main of a stepped test: `all`, or a loud skip where nothing can be stepped. */
+static race_maybe int step_main(const char *name, void (*all)(void))
+{
+    race_begin(name);
+    const char *obstacle = step_obstacle();
+    if (obstacle)
+        race_skip("nothing is stepped: %s", obstacle);
+    else
+        all();
+    return race_end();
+}
