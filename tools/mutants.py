@@ -50,6 +50,7 @@ TESTS = {
     "inject": Test("plain", "tests/race/inject.c"),
     "inject_give": Test("plain", "tests/race/inject_give.c"),
     "first_call": Test("plain", "tests/race/first_call.c", attempts=3),
+    "gate": Test("plain", "tests/race/gate.c", seconds=120),
     "fork_batch": Test("plain", "tests/race/fork_batch.c"),
     "fork_step": Test("plain", "tests/race/fork_step.c", seconds=120),
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
@@ -143,7 +144,7 @@ MUTANTS = [
     ], ["misuse/heap_free", "misuse/remote_free"]),
     Mutant("dead_heaps_batch", "HeapFree of another thread's block trusts the cache of a heap "
            "that is gone", [
-        ("src/api/heap.c", "load_rlx(&cache->owner.key_a) == handle && handle",
+        ("src/api/heap.c", "load_acq(&cache->owner.key_a) == handle && handle",
          "handle"),
     ], ["batch"]),
     Mutant("liveness_in_slow_paths", "slow paths do not ask whether the block is live", [
@@ -200,17 +201,17 @@ MUTANTS = [
          "return heap->is_sized ? mole_span_mark(bytes + (bytes & 1)) : MOLE_WHOLE;"),
     ], ["api/heap_size"]),
     Mutant("uncleared_in_place", "growth that must stay in place is not cleared", [
-        ("src/tcache/block.c", "    if ((how & MOLE_RESIZE_ZERO) && bytes > old)\n",
-         "    if (how == MOLE_RESIZE_ZERO && bytes > old)\n"),
+        ("src/tcache/block.c", "    if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)\n",
+         "    if (at && how == MOLE_BLOCK_ZERO && bytes > old)\n"),
     ], ["api/heap_realloc_in_place"]),
     Mutant("uncleared_in_place_stress", "the same, for the oracle", [
-        ("src/tcache/block.c", "    if ((how & MOLE_RESIZE_ZERO) && bytes > old)\n",
-         "    if (how == MOLE_RESIZE_ZERO && bytes > old)\n"),
+        ("src/tcache/block.c", "    if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)\n",
+         "    if (at && how == MOLE_BLOCK_ZERO && bytes > old)\n"),
     ], ["oracle"]),
     Mutant("copy_after_free", "realloc frees the old block, then copies from it", [
         ("src/tcache/block.c", """    memcpy(to, block, old < bytes ? old : bytes);
-    mole_block_free(span, block);
-""", """    mole_block_free(span, block);
+    free_inside(use, span, block);
+""", """    free_inside(use, span, block);
     mole_thread_sleep_ms(1); /* only makes it likelier that somebody has it by then */
     memcpy(to, block, old < bytes ? old : bytes);
 """),
@@ -230,7 +231,7 @@ MUTANTS = [
          "    return true;\n"),
     ], ["misuse/heap_free"]),
     Mutant("other_heaps_block", "HeapFree frees what belongs to another heap", [
-        ("src/api/heap.c", "    if (unlikely(load_rlx_folded(&cache->owner.key_a) != hHeap ||\n"
+        ("src/api/heap.c", "    if (unlikely(load_acq_folded(&cache->owner.key_a) != hHeap ||\n"
          "                 !mole_span_index", "    if (unlikely((!mole_span_index"),
         ("src/api/heap.c", "load_rlx_folded(&span->entry_a[index])))) {",
          "load_rlx_folded(&span->entry_a[index]))))) {"),
@@ -307,7 +308,7 @@ MUTANTS = [
          "    if (span->heap != heap ||"),
     ], ["fast_path_step"]),
     Mutant("counted_alloc", "an allocation beyond the direct sizes adds to a shared figure", [
-        ("src/tcache/block.c", "    mole_thread_end(&use);\n",
+        ("src/tcache/block.c", "    mole_thread_end(&use);\n    mole_purger_poke();\n",
          "    mole_thread_end(&use);\n    add_rlx(&foreign_a, 0);\n"),
         ("src/tcache/block.c", "void *mole_block_alloc(",
          "static _Atomic(uint64_t) foreign_a;\nvoid *mole_block_alloc("),
@@ -324,6 +325,24 @@ MUTANTS = [
         ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
          "    (void)0;\n"),
     ], ["fork_step", "fork_batch"]),
+    Mutant("unawaited_operations", "who shuts the gate does not wait for operations under way", [
+        ("src/arena/gate.c", "        while (load_acq(&owner->busy_a)) /* HB-GATE-1 */\n",
+         "        while (load_acq(&owner->busy_a) > 1) /* HB-GATE-1 */\n"),
+    ], ["gate"]),
+    Mutant("unawaited_uncached", "who shuts the gate does not wait for threads without a cache", [
+        ("src/arena/gate.c", "    while (load_acq(&heap->gate.uncached_a)) /* HB-GATE-1 */\n",
+         "    while (load_acq(&heap->gate.uncached_a) > 100) /* HB-GATE-1 */\n"),
+    ], ["gate"]),
+    Mutant("ignored_gate", "HeapAlloc's fast path does not look whether its heap is locked", [
+        ("src/api/heap.c", "    if (unlikely(load_acq_folded(&cache->owner.key_a) != hHeap ||\n"
+         "                 slot >=",
+         "    if (unlikely(load_acq(&cache->owner.heap->handle_a) != hHeap ||\n"
+         "                 slot >="),
+    ], ["gate"]),
+    Mutant("gate_open_for_slow_paths", "slow paths pass a gate that is shut", [
+        ("src/tcache/thread.c", "        if (likely(!mole_gate_is_shut(use->heap)) || passes)\n",
+         "        if (likely(!mole_gate_is_shut(use->heap)) || passes || true)\n"),
+    ], ["gate"]),
     Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not "
            "have, but not the caches' lists", [
         ("src/tcache/slab.c", "        cache->partial[class] = NULL;\n", ""),

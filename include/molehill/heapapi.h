@@ -234,6 +234,34 @@ MH_API DWORD WINAPI GetProcessHeaps(DWORD NumberOfHeaps, PHANDLE ProcessHeaps)
     MH_WIN32_SYMBOL(GetProcessHeaps);
 
 /*
+ * Keep every other thread out of a heap: its calls on the heap wait until HeapUnlock,
+ * those that are under way end first. Calls with HEAP_NO_SERIALIZE go on. The owner may
+ * use the heap, and lock it again, once for each HeapUnlock to come; a thread that ends
+ * while it owns a heap leaves it locked. Other threads pay nothing while nobody locks.
+ *
+ *   hHeap     the heap; nothing happens for one created with HEAP_NO_SERIALIZE
+ *   returns   TRUE, or FALSE
+ *   errors    ERROR_INVALID_HANDLE; errno EINVAL, or under compat:windows the same code
+ *   threads   any
+ *   progress  waits for the heap's owner, then for the operations under way
+ *   spec      2.9
+ */
+MH_API BOOL WINAPI HeapLock(HANDLE hHeap) MH_WIN32_SYMBOL(HeapLock);
+
+/*
+ * Take one HeapLock back; with the last the heap is open again.
+ *
+ *   hHeap     as for HeapLock
+ *   returns   TRUE, or FALSE: nothing changed
+ *   errors    ERROR_NOT_OWNER for a thread that does not own the heap's lock,
+ *             ERROR_INVALID_HANDLE; errno as for HeapLock (ERROR_NOT_OWNER: EPERM)
+ *   threads   the owner
+ *   progress  lock-free
+ *   spec      2.9
+ */
+MH_API BOOL WINAPI HeapUnlock(HANDLE hHeap) MH_WIN32_SYMBOL(HeapUnlock);
+
+/*
  * The calling thread's last error. It is molehill's own variable, so libc does not
  * disturb it.
  *

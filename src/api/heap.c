@@ -62,6 +62,23 @@ BOOL WINAPI HeapDestroy(HANDLE hHeap)
     return TRUE;
 }
 
+/* What a call's flags mean for its operation. */
+static unsigned how_of(DWORD flags)
+{
+    return (flags & HEAP_ZERO_MEMORY ? MOLE_BLOCK_ZERO : 0u) |
+           (flags & HEAP_REALLOC_IN_PLACE_ONLY ? MOLE_BLOCK_IN_PLACE : 0u) |
+           (flags & HEAP_NO_SERIALIZE ? MOLE_BLOCK_UNGATED : 0u);
+}
+
+/* The same for one that only reads: it waits at the gate here. */
+static struct mole_heap *heap_to_read(HANDLE handle, DWORD flags)
+{
+    struct mole_heap *heap = heap_of(handle);
+    if (heap && !(flags & HEAP_NO_SERIALIZE))
+        mole_gate_pass(heap);
+    return heap;
+}
+
 static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
 {
     struct mole_heap *heap = heap_of(handle);
@@ -69,7 +86,7 @@ static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
         mole_last_error_fail_quietly(ERROR_INVALID_HANDLE);
         return NULL;
     }
-    void *block = mole_block_alloc(heap, bytes, MOLE_ALIGN, flags & HEAP_ZERO_MEMORY);
+    void *block = mole_block_alloc(heap, bytes, MOLE_ALIGN, how_of(flags));
     if (!block)
         mole_last_error_fail_quietly(ERROR_NOT_ENOUGH_MEMORY);
     return block;
@@ -81,11 +98,12 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
         return alloc_slow(hHeap, dwFlags, dwBytes);
     struct mole_tcache *cache = mole_thread_recent(hHeap);
     size_t slot = (dwBytes - 1) / MOLE_ALIGN;
-    mole_forget(slot); /* compare it, not the bytes it comes from */
+    mole_forget(slot);    /* compare it, not the bytes it comes from */
+    mole_forget(dwFlags); /* else the arguments change registers */
     mole_tcache_enter(cache);
     void *block;
     /* Another heap's cache, no live heap, or one with a mode? */
-    if (unlikely(load_rlx_folded(&cache->owner.key_a) != hHeap ||
+    if (unlikely(load_acq_folded(&cache->owner.key_a) != hHeap ||
                  slot >= MOLE_DIRECT_COUNT))
         goto slow;
     struct mole_span *span = cache->direct[slot];
@@ -95,10 +113,10 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
     return block;
 slow:
     mole_tcache_leave(cache);
-    return alloc_slow(hHeap, 0, dwBytes);
+    return alloc_slow(hHeap, dwFlags, dwBytes);
 }
 
-static mole_slow BOOL free_slow(HANDLE handle, LPVOID block)
+static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 {
     if (!block)
         return TRUE;
@@ -108,7 +126,7 @@ static mole_slow BOOL free_slow(HANDLE handle, LPVOID block)
         mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
         return FALSE;
     }
-    mole_block_free(span, block);
+    mole_block_free(span, block, how_of(flags));
     return TRUE;
 }
 
@@ -116,28 +134,31 @@ static mole_slow BOOL free_slow(HANDLE handle, LPVOID block)
  * A block of another thread's slab, most likely: into a batch, if the thread has a cache
  * in the heap. Anything else goes the long way.
  */
-static __attribute__((noinline)) BOOL free_remote(HANDLE handle, struct mole_span *span,
-                                                  LPVOID block)
+static __attribute__((noinline)) BOOL free_remote(HANDLE handle, DWORD flags,
+                                                  LPVOID block, struct mole_span *span)
 {
     struct mole_tcache *cache = mole_thread_recent(handle);
     mole_tcache_enter(cache);
     size_t index;
-    bool is_remote = load_rlx(&cache->owner.key_a) == handle && handle != MOLE_NO_KEY &&
+    bool is_remote = load_acq(&cache->owner.key_a) == handle && handle != MOLE_NO_KEY &&
                      span->heap == cache->owner.heap && span->kind == MOLE_SPAN_SLAB &&
                      mole_span_index(span, block, &index) && index < span->capacity &&
                      mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
     if (likely(is_remote))
         mole_tcache_free_remote(cache, span, index);
     mole_tcache_leave(cache);
-    return likely(is_remote) ? TRUE : free_slow(handle, block);
+    return likely(is_remote) ? TRUE : free_slow(handle, flags, block);
 }
 
 /*
  * The slab's countdown ended with this free. Its arguments are where HeapFree has them.
  */
-static mole_slow BOOL free_counted_down(HANDLE handle, struct mole_span *span)
+static mole_slow BOOL free_counted_down(HANDLE handle, DWORD flags, LPVOID block,
+                                        struct mole_span *span)
 {
     (void)handle;
+    (void)flags;
+    (void)block;
     struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
     mole_tcache_counted_down(cache, mole_thread_slots(), span);
     mole_tcache_leave(cache);
@@ -146,10 +167,9 @@ static mole_slow BOOL free_counted_down(HANDLE handle, struct mole_span *span)
 
 BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
 {
-    (void)dwFlags;
     uintptr_t page;
     if (unlikely(!mole_span_map_has(&mole_map, lpMem, &page)))
-        return free_slow(hHeap, lpMem);
+        return free_slow(hHeap, dwFlags, lpMem);
     struct mole_span *span = load_acq(&mole_map.table[page]); /* HB-MAP-1 */
     struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
     size_t index;
@@ -157,20 +177,21 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
     if (unlikely(owner != mole_thread_self())) {
         mole_forget(owner); /* else both compares come before the one that decides */
         if (owner != MOLE_SHARED)
-            return free_remote(hHeap, span, lpMem);
+            return free_remote(hHeap, dwFlags, lpMem, span);
     }
-    mole_forget(hHeap); /* else it moves to another register first */
+    mole_forget(hHeap); /* else the arguments change registers */
+    mole_forget(dwFlags);
     mole_tcache_enter(cache);
     /* Another heap's block, a mode, an interior pointer, or no live block? */
-    if (unlikely(load_rlx_folded(&cache->owner.key_a) != hHeap ||
+    if (unlikely(load_acq_folded(&cache->owner.key_a) != hHeap ||
                  !mole_span_index(span, lpMem, &index) ||
                  !mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index])))) {
         mole_tcache_leave(cache);
-        return free_slow(hHeap, lpMem);
+        return free_slow(hHeap, dwFlags, lpMem);
     }
     mole_forget(index); /* else its entry's address is computed for both accesses */
     if (unlikely(!mole_tcache_push(span, index)))
-        return free_counted_down(hHeap, span);
+        return free_counted_down(hHeap, dwFlags, lpMem, span);
     mole_tcache_leave(cache);
     return TRUE;
 }
@@ -191,9 +212,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
         mole_last_error_fail_quietly(ERROR_INVALID_PARAMETER);
         return NULL;
     }
-    unsigned how = (dwFlags & HEAP_ZERO_MEMORY ? MOLE_RESIZE_ZERO : 0u) |
-                   (dwFlags & HEAP_REALLOC_IN_PLACE_ONLY ? MOLE_RESIZE_IN_PLACE : 0u);
-    void *block = mole_block_resize(span, lpMem, dwBytes, how);
+    void *block = mole_block_resize(span, lpMem, dwBytes, how_of(dwFlags));
     if (!block)
         mole_last_error_fail_quietly(ERROR_NOT_ENOUGH_MEMORY);
     return block;
@@ -201,8 +220,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
 
 SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 {
-    (void)dwFlags;
-    struct mole_heap *heap = heap_of(hHeap);
+    struct mole_heap *heap = heap_to_read(hHeap, dwFlags);
     struct mole_span *span = heap ? mole_block_find(heap, lpMem) : NULL;
     if (!span) {
         mole_last_error_fail_quietly(heap ? ERROR_INVALID_PARAMETER
@@ -221,8 +239,7 @@ size_t mh_usable_size(void *heap, const void *block)
 
 BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 {
-    (void)dwFlags;
-    struct mole_heap *heap = heap_of(hHeap);
+    struct mole_heap *heap = heap_to_read(hHeap, dwFlags);
     if (!heap)
         return FALSE;
     return !lpMem || mole_block_find(heap, lpMem) != NULL;

@@ -2,6 +2,7 @@
 #include "arena/heap.h"
 
 #include "arena/span_map.h"
+#include "os/barrier.h"
 
 /*
  * all_a: every heap record, linked by all_next.
@@ -23,16 +24,59 @@ static struct mole_meta_stack unused[2]; /* without and with a lock: for good */
 static _Atomic(uint64_t) last_id_a;
 static _Atomic(uint64_t) adoptions_a;
 
+/*
+ * is_fenced_a: the system denies mole_barrier_all.
+ *   writers  mole_heap_go_fenced
+ *   readers  create
+ *   orders   relaxed, between fences: HB-MODE-1
+ *   keeps    never false again
+ */
+static _Atomic(bool) is_fenced_a;
+
+/*
+ * is_held_a: somebody goes through heaps that are not its own.
+ *   writers  who holds hold_lock; a fork's child
+ *   readers  kill
+ *   orders   relaxed, between fences: HB-HOLD-1
+ *   keeps    false while hold_lock is free
+ */
+static _Atomic(bool) is_held_a;
+static struct mole_lock hold_lock = MOLE_LOCK;
+
+void mole_heap_hold_all(void)
+{
+    mole_lock_acquire(&hold_lock);
+    store_rlx(&is_held_a, true);
+    fence_seq_cst(); /* HB-HOLD-1 */
+}
+
+void mole_heap_release_all(void)
+{
+    store_rlx(&is_held_a, false);
+    mole_lock_release(&hold_lock);
+}
+
+void mole_heap_repair_all(void)
+{
+    mole_lock_init(&hold_lock);
+    store_rlx(&is_held_a, false);
+}
+
 static struct mole_heap *take_record(bool is_locked)
 {
     struct mole_heap *heap =
         (struct mole_heap *)(void *)mole_meta_pop(&unused[is_locked]);
-    if (heap)
+    if (heap) {
+        if (unlikely(load_rlx(&heap->gate.owner_a))) /* destroyed with its gate shut */
+            mole_gate_reset(heap);
         return heap;
+    }
     heap = mole_meta_take(MOLE_META_HEAP, sizeof *heap);
     if (!heap)
         return NULL;
     mole_arena_init(&heap->arena, is_locked);
+    mole_lock_init(&heap->mode_lock);
+    mole_gate_reset(heap);
     struct mole_heap *head = load_rlx(&all_a);
     do {
         heap->all_next = head;
@@ -56,8 +100,11 @@ static void publish(struct mole_heap *heap)
     store_rlx(&heap->orphans_a, 0);
     store_rlx(&heap->returned_a, 0);
     store_rlx(&heap->frees_a, 0);
-    uint64_t id = add_rlx(&last_id_a, 1) + 1;
-    store_rel(&heap->word_a, id << MOLE_MODE_SHIFT); /* HB-HEAP-1 */
+    uint64_t id = (add_rlx(&last_id_a, 1) + 1) << MOLE_MODE_SHIFT;
+    store_rel(&heap->word_a, id); /* HB-HEAP-1 */
+    fence_seq_cst();              /* HB-MODE-1 */
+    if (unlikely(load_rlx(&is_fenced_a)))
+        (void)mole_heap_change_modes(heap, id, MOLE_MODE_FENCED, 0);
 }
 
 struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots)
@@ -131,6 +178,11 @@ struct mole_owner *mole_heap_kill(struct mole_heap *heap)
     struct mole_owner *owners = swap_acq(&heap->owners_a, NULL); /* HB-OWNER-2 */
     mole_arena_leave(&heap->arena);
     mole_span_map_clear(heap->home->base, 1);
+    fence_seq_cst(); /* HB-HOLD-1 */
+    if (unlikely(load_rlx(&is_held_a))) {
+        mole_lock_acquire(&hold_lock);
+        mole_lock_release(&hold_lock);
+    }
     return owners;
 }
 
@@ -152,12 +204,37 @@ static void *key_of(struct mole_heap *heap)
     return handle && !has_mode ? handle : MOLE_NO_KEY;
 }
 
-void mole_heap_set_modes(struct mole_heap *heap, unsigned modes)
+bool mole_heap_change_modes(struct mole_heap *heap, uint64_t id, unsigned set,
+                            unsigned clear)
 {
-    store_rlx(&heap->word_a, mole_heap_id(heap) | modes);
+    mole_lock_acquire(&heap->mode_lock);
+    uint64_t word = load_rlx(&heap->word_a);
+    bool is_same;
+    do {
+        is_same = id && (word & ~(uint64_t)MOLE_MODE_MASK) == id;
+    } while (is_same && !cas_weak_rel(&heap->word_a, &word, /* HB-GATE-2 */
+                                      (word & ~(uint64_t)clear) | set));
+    if (is_same) {
+        fence_seq_cst(); /* HB-MODE-1 */
+        for (struct mole_owner *owner = mole_heap_owners(heap); owner;
+             owner = owner->next)
+            store_rel(&owner->key_a, key_of(heap)); /* HB-GATE-2 */
+    }
+    mole_lock_release(&heap->mode_lock);
+    return is_same;
+}
+
+void mole_heap_go_fenced(void)
+{
+    if (load_rlx(&is_fenced_a))
+        return;
+    mole_heap_hold_all();
+    store_rlx(&is_fenced_a, true);
     fence_seq_cst(); /* HB-MODE-1 */
-    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
-        store_rlx(&owner->key_a, key_of(heap));
+    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
+        (void)mole_heap_change_modes(heap, mole_heap_id(heap), MOLE_MODE_FENCED, 0);
+    mole_heap_release_all();
+    mole_barrier_drain();
 }
 
 void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner)
@@ -169,9 +246,9 @@ void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner)
     void *key;
     do {
         key = key_of(heap);
-        store_rlx(&owner->key_a, key);
-        fence_seq_cst();           /* HB-MODE-1 */
-    } while (key_of(heap) != key); /* the modes changed, maybe before the store */
+        store_rel(&owner->key_a, key); /* HB-GATE-2 */
+        fence_seq_cst();               /* HB-MODE-1 */
+    } while (key_of(heap) != key);     /* the modes changed, maybe before the store */
 }
 
 struct mole_owner *mole_heap_owners(struct mole_heap *heap)

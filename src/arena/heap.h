@@ -15,11 +15,12 @@
  *  HB-HEAP-1   create: store of word_a    find, first use: load        the heap's fields
  *  HB-HEAP-2   take_record: CAS of all_a  first: load of all_a         all_next
  *  HB-HEAP-3   create: store of handle_a  GetProcessHeaps: fence     the old word went
+ *  HB-HOLD-1   see mole_heap_hold_all
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
- *  HB-MODE-1   set_modes: the word, fence, owners_a and keys; enlist: owners_a, key,
+ *  HB-MODE-1   change_modes: the word, fence, owners_a and keys; enlist: owners_a, key,
  *              fence, the word: enlist sees the new word and stores the key again, or
- *              set_modes finds the cache, and its store of the key is the last
+ *              change_modes finds the cache, and its store of the key is the last
  *
  * Progress: find and adopt are wait-free but for the walk over the owners; enlist is
  * lock-free.
@@ -28,12 +29,14 @@
 #pragma once
 
 #include "arena/arena.h"
+#include "arena/gate.h"
 #include "arena/span.h"
 
 /* Modes of a heap's word: any of them sends every operation to its slow path. */
 enum {
     MOLE_MODE_CLOSED = 1, /* the gate: somebody holds the whole heap */
     MOLE_MODE_SPIED = 2,  /* spies want to see the operations */
+    MOLE_MODE_FENCED = 4, /* the gate works without mole_barrier_all */
     MOLE_MODE_SHIFT = 16,
     MOLE_MODE_MASK = (1 << MOLE_MODE_SHIFT) - 1,
 };
@@ -99,6 +102,8 @@ struct mole_heap {
      */
     _Atomic(uint64_t) frees_a;
 
+    struct mole_lock mode_lock; /* whoever changes modes */
+    struct mole_gate gate;      /* not in HEAP_NO_SERIALIZE heaps */
     struct mole_heap *all_next; /* const after the record's first use */
     struct mole_span *first;    /* const while alive: stands for the handle's page */
     struct mole_run *home;      /* const while alive: the run the handle points to */
@@ -140,11 +145,30 @@ mole_hot uint64_t mole_heap_id(struct mole_heap *heap)
 }
 
 /*
- * Set the modes of a live heap, in its word and in the keys of all its caches; 0: none.
- * One call at a time, by who keeps the heap from ending. Operations under way are not
- * waited for.
+ * Keep the caches of all heaps from being given back for a moment: HeapDestroy waits. For
+ * whoever goes through heaps that are not its own. HB-HOLD-1: hold stores and fences,
+ * then reads a word; kill clears the word and fences, then looks whether anybody holds:
+ * one of the two sees it.
  */
-void mole_heap_set_modes(struct mole_heap *heap, unsigned modes);
+void mole_heap_hold_all(void);
+void mole_heap_release_all(void);
+
+/* In a fork's child: nobody holds them any more. */
+void mole_heap_repair_all(void);
+
+/*
+ * Set and clear modes of the heap with this id, in its word and in the keys of all its
+ * caches.
+ * False: it is gone. The caller keeps it from ending meanwhile, for it is its own or by
+ * mole_heap_hold_all. Operations under way are not waited for.
+ */
+bool mole_heap_change_modes(struct mole_heap *heap, uint64_t id, unsigned set,
+                            unsigned clear);
+
+/*
+ * The system denies mole_barrier_all: MOLE_MODE_FENCED for all heaps, also those to come.
+ */
+mole_slow void mole_heap_go_fenced(void);
 
 /* Put a new cache on the heap's list, and give it its key. Its other fields are set. */
 void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner);

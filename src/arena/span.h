@@ -58,7 +58,8 @@ struct mole_owner {
      * key_a: what the fast paths compare a HANDLE with: the heap's while it lives with no
      * mode set, else MOLE_NO_KEY, which is nobody's. It stands for the heap's word in
      * each cache.
-     *   writers  create and destroy; whoever sets or clears a mode (mole_heap_set_modes)
+     *   writers  create and destroy; whoever sets or clears a mode
+     *            (mole_heap_change_modes)
      *   readers  the owner's fast paths, and those of any thread that remembers the cache
      *   orders   relaxed: a mode is set first and then awaited through busy_a: HB-GATE-1
      *   keeps    no two live heaps' caches have the same; MOLE_NO_KEY in malloc's heap

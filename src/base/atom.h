@@ -34,6 +34,8 @@
 
 #define add_rlx(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define add_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_release)
+#define add_seq_cst(p, v) atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
+#define sub_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_release)
 #define sub_rlx(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
 #define or_rlx(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
 

@@ -70,8 +70,9 @@ static void *fail(int code)
 void *mole_malloc_alloc_slow(size_t bytes, size_t align, bool zero)
 {
     int saved = errno;
-    void *block =
-        start() ? mole_block_alloc(mole_process_malloc_heap(), bytes, align, zero) : NULL;
+    void *block = start() ? mole_block_alloc(mole_process_malloc_heap(), bytes, align,
+                                             zero ? MOLE_BLOCK_ZERO : 0)
+                          : NULL;
     errno = block ? saved : ENOMEM;
     return block;
 }
@@ -126,7 +127,7 @@ static mole_slow void free_slow(void *block)
     struct mole_span *span =
         start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;
     if (span)
-        mole_block_free(span, block);
+        mole_block_free(span, block, 0);
     else
         refuse("free", block);
     errno = saved;

@@ -21,6 +21,22 @@ static _Atomic(uint64_t) acquired_a;
 
 static pthread_key_t exit_key; /* const after mole_thread_setup */
 
+uint64_t mole_thread_serial(void)
+{
+    /*
+     * last_a: the number given last.
+     *   writers  each thread, once
+     *   readers  the same
+     *   orders   relaxed: only uniqueness matters
+     *   keeps    never falls
+     */
+    static _Atomic(uint64_t) last_a;
+    static _Thread_local uint64_t serial;
+    if (unlikely(!serial))
+        serial = add_rlx(&last_a, 1) + 1;
+    return serial;
+}
+
 void mole_lock_init(struct mole_lock *lock)
 {
     pthread_mutex_init(&lock->mutex, NULL);

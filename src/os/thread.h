@@ -18,6 +18,12 @@ struct mole_lock {
     pthread_mutex_t mutex;
 };
 
+/* A lock that is static. */
+#define MOLE_LOCK                          \
+    {                                      \
+        .mutex = PTHREAD_MUTEX_INITIALIZER \
+    }
+
 void mole_lock_init(struct mole_lock *lock);
 void mole_lock_acquire(struct mole_lock *lock);
 void mole_lock_release(struct mole_lock *lock);
@@ -47,6 +53,22 @@ void mole_thread_arm(void *value);
 mole_hot uintptr_t mole_thread_self(void)
 {
     return (uintptr_t)__builtin_thread_pointer();
+}
+
+/*
+ * A number that no other thread of the process has or had, never 0; kept by a fork's
+ * child. Unlike the thread pointer it tells a thread from a later one.
+ */
+uint64_t mole_thread_serial(void);
+
+/* A moment of waiting for another processor. */
+mole_hot void mole_thread_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
 }
 
 /*

@@ -34,48 +34,47 @@ static size_t large_bytes(const struct mole_heap *heap, size_t bytes)
                                                  : mole_round_up(bytes, MOLE_PAGE);
 }
 
-/*
- * Of a slab for classes below MOLE_CLASS_COUNT, else large. Slabs' blocks are not
- * cleared.
- */
-static void *alloc_inside(struct mole_use *use, unsigned class, size_t bytes,
-                          size_t align, bool zero)
+/* Of a slab for classes below MOLE_CLASS_COUNT, else large. */
+static void *try_alloc(struct mole_use *use, unsigned class, size_t bytes, size_t align,
+                       bool zero)
 {
-    if (class < MOLE_CLASS_COUNT)
-        return alloc_in_slab(use, class, bytes);
-    struct mole_heap *heap = use->cache->owner.heap;
-    return mole_large_alloc(heap, use->slots, large_bytes(heap, bytes), align, zero);
+    if (class == MOLE_CLASS_COUNT)
+        return mole_large_alloc(use->heap, use->slots, large_bytes(use->heap, bytes),
+                                align, zero);
+    void *block = use->cache ? alloc_in_slab(use, class, bytes) : NULL;
+    return block && zero ? memset(block, 0, bytes) : block;
 }
 
 /* Memory is short: look through caches without a thread, then try once more. */
 static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t bytes,
                                    size_t align, bool zero)
 {
-    struct mole_heap *heap = use->cache->owner.heap;
+    struct mole_heap *heap = use->heap;
     if (!heap->arena.is_locked || bytes > mole_region_reserved())
         return NULL;
     void *block = mole_tcache_alloc_from_orphans(
         heap, use->slots, mole_thread_self_in(heap), class, mark_of(heap, bytes));
     if (block)
-        return block;
+        return zero ? memset(block, 0, bytes) : block;
     (void)mole_steal(heap, use->slots);
-    return alloc_inside(use, class, bytes, align, zero);
+    return try_alloc(use, class, bytes, align, zero);
 }
 
-void *mole_block_alloc(struct mole_heap *heap, size_t bytes, size_t align, bool zero)
+/* Inside the operation. */
+static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, bool zero)
 {
     unsigned class = MOLE_CLASS_COUNT;
     if (bytes <= MOLE_SLAB_MAX && align <= MOLE_PAGE)
         class = mole_size_class_aligned(bytes, align);
-    struct mole_use use = mole_thread_begin(heap);
-    if (!use.cache)
-        return NULL;
-    void *block = alloc_inside(&use, class, bytes, align, zero);
-    if (unlikely(!block))
-        block = alloc_again(&use, class, bytes, align, zero);
+    void *block = try_alloc(use, class, bytes, align, zero);
+    return likely(block) ? block : alloc_again(use, class, bytes, align, zero);
+}
+
+void *mole_block_alloc(struct mole_heap *heap, size_t bytes, size_t align, unsigned how)
+{
+    struct mole_use use = mole_thread_begin(heap, how & MOLE_BLOCK_UNGATED);
+    void *block = alloc_inside(&use, bytes, align, how & MOLE_BLOCK_ZERO);
     mole_thread_end(&use);
-    if (block && zero && class < MOLE_CLASS_COUNT)
-        memset(block, 0, bytes);
     mole_purger_poke();
     return block;
 }
@@ -135,32 +134,40 @@ size_t mole_block_room(const struct mole_span *span)
     return span->block_bytes;
 }
 
-static void free_in_slab(struct mole_span *span, void *block)
+static void free_in_slab(struct mole_use *use, struct mole_span *span, void *block)
 {
     size_t index;
     check(mole_span_index(span, block, &index));
-    struct mole_tcache *owner = (struct mole_tcache *)(void *)span->owner;
-    if (mole_thread_owns(span->owner)) {
-        mole_tcache_enter(owner);
-        if (!mole_tcache_push(span, index))
-            mole_tcache_counted_down(owner, mole_thread_slots(), span);
-        mole_tcache_leave(owner);
-        return;
-    }
-    struct mole_tcache *own = mole_thread_cache(span->heap);
-    if (own)
-        mole_tcache_enter(own);
-    mole_tcache_free_remote(own, span, index);
-    if (own)
-        mole_tcache_leave(own);
+    if (!use->cache || span->owner != &use->cache->owner)
+        mole_tcache_free_remote(use->cache, span, index);
+    else if (!mole_tcache_push(span, index))
+        mole_tcache_counted_down(use->cache, use->slots, span);
 }
 
-void mole_block_free(struct mole_span *span, void *block)
+static void free_inside(struct mole_use *use, struct mole_span *span, void *block)
 {
     if (span->kind == MOLE_SPAN_LARGE)
-        mole_large_free(span->heap, mole_thread_slots(), span);
+        mole_large_free(span->heap, use->slots, span);
     else
-        free_in_slab(span, block);
+        free_in_slab(use, span, block);
+}
+
+/*
+ * The cache to free the block with: that of its slab if the thread owns it, else its own.
+ */
+static struct mole_tcache *cache_for(const struct mole_span *span)
+{
+    if (span->kind == MOLE_SPAN_SLAB && mole_thread_owns(span->owner))
+        return (struct mole_tcache *)(void *)span->owner;
+    return mole_thread_cache(span->heap);
+}
+
+void mole_block_free(struct mole_span *span, void *block, unsigned how)
+{
+    struct mole_use use =
+        mole_thread_begin_with(span->heap, cache_for(span), how & MOLE_BLOCK_UNGATED);
+    free_inside(&use, span, block);
+    mole_thread_end(&use);
 }
 
 /*
@@ -173,7 +180,7 @@ static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
     size_t room = is_large ? span->room : span->block_bytes;
     if (bytes > room)
         return false;
-    if (how & MOLE_RESIZE_IN_PLACE)
+    if (how & MOLE_BLOCK_IN_PLACE)
         return true;
     return is_large ? bytes > MOLE_SLAB_MAX : bytes >= room / 2 || room <= 128;
 }
@@ -191,38 +198,47 @@ static void resize_here(struct mole_span *span, const void *block, size_t bytes)
 }
 
 /* To a new address: by moving pages if large, else by copying. */
-static void *move(struct mole_span *span, void *block, size_t bytes)
+static void *move(struct mole_use *use, struct mole_span *span, void *block, size_t bytes)
 {
     size_t old = mole_span_bytes(span, block);
     if (span->kind == MOLE_SPAN_LARGE && bytes > span->room)
-        return mole_large_grow(span->heap, mole_thread_slots(), span,
+        return mole_large_grow(span->heap, use->slots, span,
                                large_bytes(span->heap, bytes));
-    void *to = mole_block_alloc(span->heap, bytes, MOLE_ALIGN, false);
+    void *to = alloc_inside(use, bytes, MOLE_ALIGN, false);
     if (!to)
         return NULL;
     memcpy(to, block, old < bytes ? old : bytes);
-    mole_block_free(span, block);
+    free_inside(use, span, block);
     return to;
+}
+
+static void *resize_inside(struct mole_use *use, struct mole_span *span, void *block,
+                           size_t bytes, unsigned how)
+{
+    size_t old = mole_span_bytes(span, block);
+    if (!stays(span, bytes, how)) {
+        void *at = how & MOLE_BLOCK_IN_PLACE ? NULL : move(use, span, block, bytes);
+        if (at || bytes > old || (how & MOLE_BLOCK_IN_PLACE))
+            return at;
+        /* Shrinking needs no memory. */
+    }
+    resize_here(span, block, bytes);
+    return block;
 }
 
 void *mole_block_resize(struct mole_span *span, void *block, size_t bytes, unsigned how)
 {
     size_t old = mole_span_bytes(span, block);
-    void *at = block;
-    if (stays(span, bytes, how)) {
-        resize_here(span, block, bytes);
-    } else if (how & MOLE_RESIZE_IN_PLACE) {
-        return NULL;
-    } else {
-        at = move(span, block, bytes);
-        if (!at) {
-            if (bytes > old)
-                return NULL;
-            resize_here(span, block, bytes); /* shrinking needs no memory */
-            at = block;
-        }
-    }
-    if ((how & MOLE_RESIZE_ZERO) && bytes > old)
+    bool may_move = !stays(span, bytes, how) && !(how & MOLE_BLOCK_IN_PLACE);
+    struct mole_use use =
+        may_move ? mole_thread_begin(span->heap, how & MOLE_BLOCK_UNGATED)
+                 : mole_thread_begin_with(span->heap, mole_thread_cache(span->heap),
+                                          how & MOLE_BLOCK_UNGATED);
+    void *at = resize_inside(&use, span, block, bytes, how);
+    mole_thread_end(&use);
+    if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)
         memset((char *)at + old, 0, bytes - old);
+    if (may_move)
+        mole_purger_poke();
     return at;
 }

@@ -7,12 +7,18 @@
 
 #include "tcache/thread.h"
 
+enum {
+    MOLE_BLOCK_ZERO = 1,     /* clear a new block, or what grows */
+    MOLE_BLOCK_IN_PLACE = 2, /* resize, but never move */
+    MOLE_BLOCK_UNGATED = 4,  /* also while another thread has shut the heap's gate */
+};
+
 /*
- * A block of `bytes`, at least 16-byte aligned and to `align` (a power of two), zeroed on
- * demand; or NULL. Any size is allowed.
+ * A block of `bytes`, at least 16-byte aligned and to `align` (a power of two); or NULL.
+ * Any size is allowed.
  */
 mole_slow mole_shared void *mole_block_alloc(struct mole_heap *heap, size_t bytes,
-                                             size_t align, bool zero) mole_must_check;
+                                             size_t align, unsigned how) mole_must_check;
 
 /* The span of the live block that starts at `address` in `heap`; NULL: there is none. */
 mole_shared struct mole_span *mole_block_find(struct mole_heap *heap,
@@ -35,18 +41,14 @@ mole_slow mole_shared _Noreturn void mole_block_blame(const char *call,
                                                       const void *address);
 
 /* Free such a block. */
-mole_slow mole_shared void mole_block_free(struct mole_span *span, void *block);
+mole_slow mole_shared void mole_block_free(struct mole_span *span, void *block,
+                                           unsigned how);
 
 /*
  * The bytes the block may use: its slab's block size, or what it has of a large span's
  * pages.
  */
 mole_shared size_t mole_block_room(const struct mole_span *span);
-
-enum {
-    MOLE_RESIZE_ZERO = 1,     /* clear what grows */
-    MOLE_RESIZE_IN_PLACE = 2, /* never move */
-};
 
 /* Resize such a block. Its address after that, or NULL: nothing happened. */
 mole_shared void *mole_block_resize(struct mole_span *span, void *block, size_t bytes,

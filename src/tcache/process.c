@@ -71,6 +71,8 @@ static void mark_torn(struct mole_heap *heap)
 static void repair(struct mole_heap *heap, bool was_alone)
 {
     mole_arena_repair(&heap->arena);
+    mole_lock_init(&heap->mode_lock);
+    mole_gate_repair(heap);
     if (was_alone || !load_rlx(&heap->word_a) || is_interrupted(heap))
         return;
     mark_torn(heap);
@@ -82,6 +84,7 @@ static void in_child_of_fork(void)
     bool was_alone = mole_thread_is_alone();
     mole_purger_forget();
     mole_rejoin_repair();
+    mole_heap_repair_all();
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
         repair(heap, was_alone);
     mole_thread_forget_others();

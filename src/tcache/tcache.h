@@ -14,9 +14,6 @@
  *   full     starts at a few frees; at 0 the slab is worth listing as partial
  *   partial  starts at the blocks in use, for nobody allocates from it; at 0 the slab is
  *            empty
- *
- *  label      release side            acquire side              makes visible
- *  HB-GATE-1  leave: store of busy_a  the closer's wait for it  the operation's writes
  */
 #pragma once
 

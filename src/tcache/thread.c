@@ -261,27 +261,68 @@ static bool settle(struct mole_thread *thread, struct mole_heap *heap,
     return true;
 }
 
-struct mole_use mole_thread_begin(struct mole_heap *heap)
+static void leave(const struct mole_use *use)
+{
+    if (use->cache)
+        mole_tcache_leave(use->cache);
+    else
+        sub_rel(&use->heap->gate.uncached_a, 1); /* HB-GATE-1 */
+}
+
+/* Let the gate know of the operation, once it lets it in. */
+static void enter(struct mole_use *use, bool passes)
+{
+    for (;;) {
+        if (use->cache)
+            mole_tcache_enter(use->cache);
+        else
+            add_seq_cst(&use->heap->gate.uncached_a, 1);
+        if (likely(!mole_gate_is_shut(use->heap)) || passes)
+            return;
+        leave(use);
+        mole_gate_pass(use->heap);
+    }
+}
+
+struct mole_use mole_thread_begin_with(struct mole_heap *heap, struct mole_tcache *cache,
+                                       bool passes)
+{
+    struct mole_use use = {.heap = heap, .cache = cache, .slots = mole_thread_slots()};
+    enter(&use, passes);
+    return use;
+}
+
+/*
+ * The thread's cache in the heap if it has or gets one for good, else a borrowed one, or
+ * NULL.
+ */
+static void find_cache(struct mole_use *use, struct mole_thread *thread)
+{
+    struct mole_heap *heap = use->heap;
+    if (!heap->arena.is_locked) {
+        use->cache = (struct mole_tcache *)(void *)mole_heap_owners(heap);
+        if (thread)
+            remember(thread, heap, use->cache);
+        return;
+    }
+    use->cache = thread ? mole_thread_cache(heap) : NULL;
+    if (use->cache) {
+        if (load_rlx(&heap->handle_a))
+            remember(thread, heap, use->cache);
+        return;
+    }
+    bool to_keep = thread && has_settled(thread, heap);
+    use->cache = adopt_or_create(thread, heap, to_keep);
+    if (use->cache)
+        use->is_borrowed = !to_keep || !settle(thread, heap, use->cache);
+}
+
+struct mole_use mole_thread_begin(struct mole_heap *heap, bool passes)
 {
     struct mole_thread *thread = get_thread();
-    struct mole_use use = {.slots = thread ? &thread->slots : NULL};
-    if (!heap->arena.is_locked) {
-        use.cache = (struct mole_tcache *)(void *)mole_heap_owners(heap);
-        if (thread)
-            remember(thread, heap, use.cache);
-    } else {
-        use.cache = thread ? mole_thread_cache(heap) : NULL;
-        if (use.cache && load_rlx(&heap->handle_a))
-            remember(thread, heap, use.cache);
-    }
-    if (!use.cache) {
-        bool to_keep = thread && has_settled(thread, heap);
-        use.cache = adopt_or_create(thread, heap, to_keep);
-        if (!use.cache)
-            return use;
-        use.is_borrowed = !to_keep || !settle(thread, heap, use.cache);
-    }
-    mole_tcache_enter(use.cache);
+    struct mole_use use = {.heap = heap, .slots = thread ? &thread->slots : NULL};
+    find_cache(&use, thread);
+    enter(&use, passes);
     return use;
 }
 
@@ -289,7 +330,7 @@ void mole_thread_end(struct mole_use *use)
 {
     if (use->is_borrowed)
         mole_tcache_flush(use->cache);
-    mole_tcache_leave(use->cache);
+    leave(use);
     if (use->is_borrowed)
         mole_heap_let_go(&use->cache->owner);
 }

@@ -80,19 +80,28 @@ mole_hot struct mole_tcache *mole_thread_recent(const void *handle)
         ->recent[(uintptr_t)handle >> MOLE_CHUNK_SHIFT & (MOLE_RECENT - 1)];
 }
 
-/* A cache to do one operation with. */
+/* One operation on a heap. */
 struct mole_use {
-    struct mole_tcache *cache;     /* NULL: no memory */
+    struct mole_heap *heap;
+    struct mole_tcache *cache;     /* NULL: none to be had, or none needed */
     struct mole_pool_slots *slots; /* the thread's, or NULL */
     bool is_borrowed;
 };
 
 /*
- * Begin and end an operation on the heap: with the thread's own cache there, or with a
- * borrowed one while the thread is new to the heap or ending. The cache is entered
- * (mole_tcache_enter).
+ * Begin an operation that allocates: with the thread's own cache in the heap, or with a
+ * borrowed one while the thread is new to the heap or ending. `passes`: also while
+ * another thread has shut the heap's gate; else such an operation waits here. The gate
+ * knows of it until mole_thread_end.
  */
-struct mole_use mole_thread_begin(struct mole_heap *heap);
+struct mole_use mole_thread_begin(struct mole_heap *heap, bool passes);
+
+/*
+ * The same for one that can do with any cache, or none: `cache` is the thread's own, or
+ * NULL.
+ */
+struct mole_use mole_thread_begin_with(struct mole_heap *heap, struct mole_tcache *cache,
+                                       bool passes);
 void mole_thread_end(struct mole_use *use);
 
 /* What stands for this thread in the caches it owns in the heap. */

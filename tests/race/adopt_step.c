@@ -151,14 +151,14 @@ static void fresh_before(void)
 
 static void fresh_in_mode_before(void)
 {
-    mole_heap_set_modes(record, MOLE_MODE_SPIED);
+    (void)mole_heap_change_modes(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
     fresh_before();
 }
 
 static void two_in_mode_before(void)
 {
     two_orphans_before();
-    mole_heap_set_modes(record, MOLE_MODE_SPIED);
+    (void)mole_heap_change_modes(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
 }
 
 static void adopt(void)
@@ -180,12 +180,12 @@ static void enlist(void)
 
 static void set_mode(void)
 {
-    mole_heap_set_modes(record, MOLE_MODE_SPIED);
+    (void)mole_heap_change_modes(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
 }
 
 static void clear_mode(void)
 {
-    mole_heap_set_modes(record, 0);
+    (void)mole_heap_change_modes(record, mole_heap_id(record), 0, MOLE_MODE_SPIED);
 }
 
 static void other_adopts(void)

@@ -143,7 +143,7 @@ static bool visit_has_borrowed(void)
 
 static void visit_make_cache(void)
 {
-    use = mole_thread_begin(mole_heap_find(visited));
+    use = mole_thread_begin(mole_heap_find(visited), false);
     mole_thread_end(&use);
 }
 

@@ -127,7 +127,7 @@ Test(heap, a_mode_changes_the_word_but_not_the_id)
     uint64_t id = mole_heap_id(heap);
     struct mole_tcache *cache = mole_tcache_create(heap, mole_thread_self(), NULL);
     require(cache != NULL, "no cache");
-    mole_heap_set_modes(heap, MOLE_MODE_SPIED);
+    require(mole_heap_change_modes(heap, id, MOLE_MODE_SPIED, 0), "it is gone");
     require(mole_heap_id(heap) == id, "the id changed");
     require(load_rlx(&heap->word_a) == (id | MOLE_MODE_SPIED), "the word has no mode");
     require(load_rlx(&cache->owner.key_a) == MOLE_NO_KEY,
@@ -136,7 +136,7 @@ Test(heap, a_mode_changes_the_word_but_not_the_id)
     require(next != NULL, "no cache");
     require(load_rlx(&next->owner.key_a) == MOLE_NO_KEY,
             "a new cache does not know of it");
-    mole_heap_set_modes(heap, 0);
+    require(mole_heap_change_modes(heap, id, 0, MOLE_MODE_SPIED), "it is gone");
     require(load_rlx(&cache->owner.key_a) == handle_of(heap), "the mode stays");
     require(load_rlx(&next->owner.key_a) == handle_of(heap), "the mode stays");
     require(mole_heap_find(handle_of(heap)) == heap, "it is not found");
@@ -146,7 +146,9 @@ Test(heap, operations_work_while_a_mode_is_set)
 {
     HANDLE handle = create_heap(0);
     give_back(handle, take(handle, 0, 100)); /* the fast path works now */
-    mole_heap_set_modes(inside(handle), MOLE_MODE_SPIED);
+    struct mole_heap *heap = inside(handle);
+    require(mole_heap_change_modes(heap, mole_heap_id(heap), MOLE_MODE_SPIED, 0),
+            "it is gone");
     void *block = take(handle, 0, 100);
     require(HeapSize(handle, 0, block) == 100, "the size is another");
     give_back(handle, block);

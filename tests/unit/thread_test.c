@@ -21,7 +21,7 @@ Test(thread, the_maker_of_a_heap_has_a_cache_there)
     struct mole_tcache *cache = mole_thread_cache(record);
     require(cache != NULL, "it has none");
     require(mole_thread_owns(&cache->owner), "it does not own it");
-    struct mole_use use = mole_thread_begin(record);
+    struct mole_use use = mole_thread_begin(record, false);
     require(use.cache == cache && !use.is_borrowed, "an operation uses another cache");
     require(load_rlx(&cache->owner.busy_a) == 1, "the cache is not entered");
     mole_thread_end(&use);
@@ -33,7 +33,7 @@ static const char *borrow_once(struct worker *worker)
     (void)worker;
     answer_unless(!mole_thread_cache(record),
                   "it has a cache before its first operation");
-    struct mole_use use = mole_thread_begin(record);
+    struct mole_use use = mole_thread_begin(record, false);
     answer_unless(use.cache && use.is_borrowed, "the cache was not borrowed");
     answer_unless(mole_thread_owns(&use.cache->owner), "the borrower does not own it");
     struct mole_owner *owner = &use.cache->owner;
@@ -53,11 +53,11 @@ static const char *borrow_until_kept(struct worker *worker)
 {
     (void)worker;
     for (int i = 1; i < MOLE_KEEP_AFTER; i++) {
-        struct mole_use use = mole_thread_begin(record);
+        struct mole_use use = mole_thread_begin(record, false);
         answer_unless(use.is_borrowed, "a cache was kept too early");
         mole_thread_end(&use);
     }
-    struct mole_use use = mole_thread_begin(record);
+    struct mole_use use = mole_thread_begin(record, false);
     answer_unless(!use.is_borrowed, "the cache was not kept");
     mole_thread_end(&use);
     struct mole_tcache *cache = mole_thread_cache(record);
@@ -184,7 +184,7 @@ Test(thread, a_heap_without_serialization_has_one_cache_for_all)
     begin();
     heap = create_heap(HEAP_NO_SERIALIZE);
     record = inside(heap);
-    struct mole_use use = mole_thread_begin(record);
+    struct mole_use use = mole_thread_begin(record, false);
     require(load_rlx(&use.cache->owner.thread_a) == MOLE_SHARED, "it is one thread's");
     require(!use.is_borrowed && !mole_heap_owners(record)->next,
             "there is another cache");

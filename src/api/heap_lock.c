@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HeapLock and HeapUnlock: the gate of a heap.
+ */
+#include <molehill/heapapi.h>
+
+#include "api/last_error.h"
+#include "arena/heap.h"
+#include "tcache/process.h"
+
+static struct mole_heap *heap_of(HANDLE handle)
+{
+    struct mole_heap *heap = mole_process_start() ? mole_heap_find(handle) : NULL;
+    if (!heap)
+        mole_last_error_fail(ERROR_INVALID_HANDLE);
+    return heap;
+}
+
+BOOL WINAPI HeapLock(HANDLE hHeap)
+{
+    struct mole_heap *heap = heap_of(hHeap);
+    if (!heap)
+        return FALSE;
+    if (!heap->arena.is_locked || mole_gate_close(heap))
+        return TRUE;
+    mole_last_error_fail(ERROR_INVALID_HANDLE);
+    return FALSE;
+}
+
+BOOL WINAPI HeapUnlock(HANDLE hHeap)
+{
+    struct mole_heap *heap = heap_of(hHeap);
+    if (!heap)
+        return FALSE;
+    if (!heap->arena.is_locked || mole_gate_open(heap))
+        return TRUE;
+    mole_last_error_fail(ERROR_NOT_OWNER);
+    return FALSE;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/gate.h"
+
+#include "arena/heap.h"
+#include "os/barrier.h"
+
+static bool is_owner(const struct mole_gate *gate)
+{
+    return load_rlx(&gate->owner_a) == mole_thread_serial();
+}
+
+/* For a moment by turning round, then by letting others run. */
+static void wait_a_little(unsigned *turns)
+{
+    if (++*turns < 100)
+        mole_thread_relax();
+    else if (*turns < 200)
+        mole_thread_yield();
+    else
+        mole_thread_sleep_ms(1);
+}
+
+/* Every operation that began before the gate was shut has ended. */
+static void await_quiet(struct mole_heap *heap)
+{
+    if (!mole_barrier_all())
+        mole_heap_go_fenced();
+    uintptr_t self = mole_thread_self();
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
+        unsigned turns = 0;
+        if (load_rlx(&owner->thread_a) == self)
+            continue;
+        while (load_acq(&owner->busy_a)) /* HB-GATE-1 */
+            wait_a_little(&turns);
+    }
+    unsigned turns = 0;
+    while (load_acq(&heap->gate.uncached_a)) /* HB-GATE-1 */
+        wait_a_little(&turns);
+}
+
+bool mole_gate_close(struct mole_heap *heap)
+{
+    struct mole_gate *gate = &heap->gate;
+    if (is_owner(gate)) {
+        gate->depth++;
+        return true;
+    }
+    uint64_t id = mole_heap_id(heap);
+    mole_lock_acquire(&gate->lock);
+    if (!mole_heap_change_modes(heap, id, MOLE_MODE_CLOSED, 0)) {
+        mole_lock_release(&gate->lock);
+        return false;
+    }
+    store_rlx(&gate->owner_a, mole_thread_serial());
+    gate->depth = 1;
+    await_quiet(heap);
+    return true;
+}
+
+bool mole_gate_open(struct mole_heap *heap)
+{
+    struct mole_gate *gate = &heap->gate;
+    if (!is_owner(gate))
+        return false;
+    if (--gate->depth)
+        return true;
+    store_rlx(&gate->owner_a, 0);
+    (void)mole_heap_change_modes(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
+    mole_lock_release(&gate->lock);
+    return true;
+}
+
+bool mole_gate_is_shut(struct mole_heap *heap)
+{
+    uint64_t word = load_acq(&heap->word_a); /* HB-GATE-2 */
+    if (word & MOLE_MODE_FENCED) {
+        fence_seq_cst();
+        word = load_acq(&heap->word_a); /* HB-GATE-2 */
+    }
+    return (word & MOLE_MODE_CLOSED) && !is_owner(&heap->gate);
+}
+
+void mole_gate_pass(struct mole_heap *heap)
+{
+    while ((load_rlx(&heap->word_a) & MOLE_MODE_CLOSED) && !is_owner(&heap->gate)) {
+        mole_lock_acquire(&heap->gate.lock);
+        mole_lock_release(&heap->gate.lock);
+    }
+}
+
+void mole_gate_reset(struct mole_heap *heap)
+{
+    mole_lock_init(&heap->gate.lock);
+    store_rlx(&heap->gate.owner_a, 0);
+    store_rlx(&heap->gate.uncached_a, 0);
+}
+
+void mole_gate_repair(struct mole_heap *heap)
+{
+    if (is_owner(&heap->gate))
+        return;
+    mole_gate_reset(heap);
+    (void)mole_heap_change_modes(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
+}

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HeapLock and HeapUnlock. That a thread is blocked is shown by what the system says of
+ * it, asleep on a futex, and by the order of events, not by waiting for something not to
+ * happen.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support.h"
+
+enum { BEGUN = 1, ENDED = 2 };
+
+/* A thread that makes one call, and what has become of it. */
+struct caller {
+    HANDLE heap;
+    void *block;
+    bool (*call)(struct caller *caller);
+    atomic_int tid;
+    atomic_int state;
+    bool result;
+    pthread_t thread;
+};
+
+static void *call_main(void *argument)
+{
+    struct caller *caller = argument;
+    atomic_store(&caller->tid, (int)syscall(SYS_gettid));
+    atomic_store(&caller->state, BEGUN);
+    caller->result = caller->call(caller);
+    atomic_store(&caller->state, ENDED);
+    return NULL;
+}
+
+static void start(struct caller *caller)
+{
+    require(pthread_create(&caller->thread, NULL, call_main, caller) == 0, "no thread");
+}
+
+static void pause_shortly(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* Whether the system has the thread asleep in futex(2). */
+static bool sleeps_on_futex(int tid)
+{
+    char path[64];
+    char text[64] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
+    int file = open(path, O_RDONLY);
+    if (file < 0)
+        return false;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    char futex[16];
+    snprintf(futex, sizeof futex, "%d ", SYS_futex);
+    return length > 0 && strncmp(text, futex, strlen(futex)) == 0;
+}
+
+/* Wait until the thread is asleep in its call. */
+static void expect_blocked(struct caller *caller)
+{
+    for (int i = 0; i < 60000; i++) {
+        int state = atomic_load(&caller->state);
+        require(state != ENDED, "the call came through a locked heap");
+        if (state == BEGUN && sleeps_on_futex(atomic_load(&caller->tid)))
+            return;
+        pause_shortly();
+    }
+    require(false, "the thread neither slept nor ended");
+}
+
+static void expect_through(struct caller *caller)
+{
+    pthread_join(caller->thread, NULL);
+    require(caller->result, "the call failed");
+}
+
+static bool lock_and_unlock(struct caller *caller)
+{
+    return HeapLock(caller->heap) && HeapUnlock(caller->heap);
+}
+
+static bool alloc_and_free(struct caller *caller)
+{
+    void *block = HeapAlloc(caller->heap, 0, 100);
+    return block && HeapFree(caller->heap, 0, block);
+}
+
+static bool alloc_large(struct caller *caller)
+{
+    void *block = HeapAlloc(caller->heap, HEAP_ZERO_MEMORY, 200000);
+    return block && HeapFree(caller->heap, 0, block);
+}
+
+static bool free_block(struct caller *caller)
+{
+    return HeapFree(caller->heap, 0, caller->block);
+}
+
+static bool grow_block(struct caller *caller)
+{
+    caller->block = HeapReAlloc(caller->heap, 0, caller->block, 5000);
+    return caller->block != NULL;
+}
+
+static bool shrink_in_place(struct caller *caller)
+{
+    return HeapReAlloc(caller->heap, HEAP_REALLOC_IN_PLACE_ONLY, caller->block, 90) ==
+           caller->block;
+}
+
+static bool ask_size(struct caller *caller)
+{
+    return HeapSize(caller->heap, 0, caller->block) == 100;
+}
+
+static bool validate(struct caller *caller)
+{
+    return HeapValidate(caller->heap, 0, caller->block);
+}
+
+/* Warm: the thread has a cache of its own in the heap before the heap is locked. */
+static void settle(HANDLE heap)
+{
+    for (int i = 0; i < 100; i++)
+        give_back(heap, take(heap, 0, 100));
+}
+
+static void lock(HANDLE heap)
+{
+    require(HeapLock(heap), "HeapLock failed");
+}
+
+static void unlock(HANDLE heap)
+{
+    require(HeapUnlock(heap), "HeapUnlock failed");
+}
+
+/* The call blocks while the heap is locked, and comes through after. */
+static void expect_to_wait(HANDLE heap, bool (*call)(struct caller *), void *block)
+{
+    struct caller caller = {.heap = heap, .call = call, .block = block};
+    lock(heap);
+    start(&caller);
+    expect_blocked(&caller);
+    unlock(heap);
+    expect_through(&caller);
+}
+
+/* The call comes through although the heap is locked. */
+static void expect_to_pass(HANDLE heap, bool (*call)(struct caller *), void *block)
+{
+    struct caller caller = {.heap = heap, .call = call, .block = block};
+    lock(heap);
+    start(&caller);
+    expect_through(&caller);
+    unlock(heap);
+}
+
+HEAP_CASE(heap_lock, case_074_a_locked_heap_cannot_be_locked_by_another_thread)
+{
+    expect_to_wait(heap, lock_and_unlock, NULL);
+}
+
+HEAP_CASE(heap_lock, case_075_a_locked_heap_blocks_alloc_and_free)
+{
+    expect_to_wait(heap, alloc_and_free, NULL);
+    expect_to_wait(heap, alloc_large, NULL);
+    expect_to_wait(heap, free_block, take(heap, 0, 100));
+    expect_to_wait(heap, free_block, take(heap, 0, 300000));
+}
+
+HEAP_CASE(heap_lock, case_075_a_locked_heap_blocks_the_other_calls)
+{
+    void *block = take(heap, 0, 100);
+    expect_to_wait(heap, ask_size, block);
+    expect_to_wait(heap, validate, block);
+    expect_to_wait(heap, shrink_in_place, block);
+    struct caller grower = {.heap = heap, .call = grow_block, .block = block};
+    lock(heap);
+    start(&grower);
+    expect_blocked(&grower);
+    require(HeapSize(heap, 0, block) == 90, "the block was resized");
+    unlock(heap);
+    expect_through(&grower);
+    give_back(heap, grower.block);
+}
+
+/* A thread with a warm cache, in the middle of its lock-free fast paths. */
+struct runner {
+    HANDLE heap;
+    atomic_bool stop;
+    atomic_int tid;
+    atomic_ullong pairs;
+    const char *failure;
+};
+
+static void *run_pairs(void *argument)
+{
+    struct runner *runner = argument;
+    atomic_store(&runner->tid, (int)syscall(SYS_gettid));
+    while (!atomic_load(&runner->stop)) {
+        void *block = HeapAlloc(runner->heap, 0, 64);
+        if (!block || !HeapFree(runner->heap, 0, block))
+            runner->failure = "a pair failed";
+        atomic_fetch_add(&runner->pairs, 1);
+    }
+    return NULL;
+}
+
+HEAP_CASE(heap_lock, case_075_a_lock_stops_the_fast_path)
+{
+    struct runner runner = {.heap = heap};
+    pthread_t thread;
+    require(pthread_create(&thread, NULL, run_pairs, &runner) == 0, "no thread");
+    size_t stopped = 0;
+    for (size_t i = 0; i < repeats(200) + 2; i++) {
+        unsigned long long before = atomic_load(&runner.pairs);
+        while (atomic_load(&runner.pairs) < before + 100)
+            pause_shortly();
+        lock(heap);
+        unsigned long long at_lock = atomic_load(&runner.pairs);
+        for (int turns = 0; turns < 60000; turns++) {
+            if (sleeps_on_futex(atomic_load(&runner.tid)))
+                break;
+            pause_shortly();
+        }
+        /* One call may have ended before the lock and be counted after it. */
+        require(atomic_load(&runner.pairs) <= at_lock + 1,
+                "pairs were made under the lock");
+        stopped += sleeps_on_futex(atomic_load(&runner.tid));
+        unlock(heap);
+    }
+    atomic_store(&runner.stop, true);
+    pthread_join(thread, NULL);
+    require(!runner.failure, "%s", runner.failure);
+    require(stopped > repeats(200) / 2, "only %zu times was the thread asleep", stopped);
+}
+
+static bool use_unserialized(struct caller *caller)
+{
+    void *block = HeapAlloc(caller->heap, HEAP_NO_SERIALIZE, 100);
+    void *large = HeapAlloc(caller->heap, HEAP_NO_SERIALIZE, 100000);
+    if (!block || !large || HeapSize(caller->heap, HEAP_NO_SERIALIZE, block) != 100 ||
+        !HeapValidate(caller->heap, HEAP_NO_SERIALIZE, block))
+        return false;
+    block = HeapReAlloc(caller->heap, HEAP_NO_SERIALIZE, block, 5000);
+    return block && HeapFree(caller->heap, HEAP_NO_SERIALIZE, block) &&
+           HeapFree(caller->heap, HEAP_NO_SERIALIZE, large);
+}
+
+HEAP_CASE(heap_lock, case_076_calls_with_no_serialize_pass)
+{
+    expect_to_pass(heap, use_unserialized, NULL);
+}
+
+static bool use_all(struct caller *caller)
+{
+    return lock_and_unlock(caller) && alloc_and_free(caller) && HeapLock(caller->heap) &&
+           alloc_large(caller) && HeapUnlock(caller->heap);
+}
+
+Test(heap_lock, case_077_a_heap_without_serialization_is_never_locked)
+{
+    HANDLE heap = create_heap(HEAP_NO_SERIALIZE);
+    expect_to_pass(heap, use_all, NULL);
+    require(HeapUnlock(heap), "HeapUnlock failed");
+    destroy_heap(heap);
+}
+
+HEAP_CASE(heap_lock, case_078_one_unlock_for_each_lock)
+{
+    settle(heap);
+    struct caller caller = {.heap = heap, .call = alloc_and_free};
+    lock(heap);
+    lock(heap);
+    lock(heap);
+    start(&caller);
+    expect_blocked(&caller);
+    void *block = take(heap, HEAP_ZERO_MEMORY, 100);
+    void *large = take(heap, 0, 100000);
+    block = HeapReAlloc(heap, 0, block, 3000);
+    require(block && HeapSize(heap, 0, block) == 3000, "the owner cannot resize");
+    require(HeapValidate(heap, 0, large), "the owner cannot validate");
+    give_back(heap, block);
+    unlock(heap);
+    expect_blocked(&caller);
+    give_back(heap, large);
+    unlock(heap);
+    expect_blocked(&caller);
+    unlock(heap);
+    expect_through(&caller);
+}
+
+static void expect_not_owner(HANDLE heap)
+{
+    SetLastError(LAST_ERROR_SENTINEL);
+    require(!HeapUnlock(heap), "HeapUnlock gave what the thread does not own");
+    require(GetLastError() == ERROR_NOT_OWNER, "the last error is %u", GetLastError());
+}
+
+static bool unlock_of_another(struct caller *caller)
+{
+    SetLastError(LAST_ERROR_SENTINEL);
+    return !HeapUnlock(caller->heap) && GetLastError() == ERROR_NOT_OWNER;
+}
+
+HEAP_CASE(heap_lock, case_079_only_the_owner_unlocks)
+{
+    expect_not_owner(heap);
+    expect_to_pass(heap, unlock_of_another, NULL);
+    expect_not_owner(heap);
+    lock(heap);
+    struct caller other = {.heap = heap, .call = unlock_of_another};
+    start(&other);
+    expect_through(&other);
+    struct caller blocked = {.heap = heap, .call = alloc_and_free};
+    start(&blocked);
+    expect_blocked(&blocked); /* nothing changed */
+    unlock(heap);
+    expect_through(&blocked);
+}
+
+Test(heap_lock, case_081_bad_handles_are_refused)
+{
+    HANDLE dead = create_heap(0);
+    destroy_heap(dead);
+    HANDLE bad[] = {NULL, dead, (HANDLE)1, (HANDLE)&bad};
+    for (size_t i = 0; i < LENGTH(bad); i++) {
+        SetLastError(LAST_ERROR_SENTINEL);
+        require(!HeapLock(bad[i]), "HeapLock took the handle %zu", i);
+        require(GetLastError() == ERROR_INVALID_HANDLE, "HeapLock: %u", GetLastError());
+        SetLastError(LAST_ERROR_SENTINEL);
+        require(!HeapUnlock(bad[i]), "HeapUnlock took the handle %zu", i);
+        require(GetLastError() == ERROR_INVALID_HANDLE, "HeapUnlock: %u", GetLastError());
+    }
+}
+
+static bool lock_only(struct caller *caller)
+{
+    return HeapLock(caller->heap);
+}
+
+HEAP_CASE(heap_lock, success_keeps_the_last_error_and_errno)
+{
+    SetLastError(LAST_ERROR_SENTINEL);
+    errno = ERRNO_SENTINEL;
+    lock(heap);
+    unlock(heap);
+    require(GetLastError() == LAST_ERROR_SENTINEL, "the last error is %u",
+            GetLastError());
+    require(errno == ERRNO_SENTINEL, "errno is %d", errno);
+}
+
+/*
+ * As on Windows; a thread that comes later, with the same thread pointer, is not the
+ * owner.
+ */
+Test(heap_lock, a_thread_that_ends_leaves_the_heap_locked)
+{
+    HANDLE heap = create_heap(0);
+    struct caller owner = {.heap = heap, .call = lock_only};
+    start(&owner);
+    expect_through(&owner);
+    expect_not_owner(heap);
+    struct caller next = {.heap = heap, .call = alloc_and_free};
+    start(&next);
+    expect_blocked(&next);
+}
+
+Test(heap_lock, an_owner_may_destroy_its_heap)
+{
+    for (int i = 0; i < 20; i++) {
+        HANDLE heap = create_heap(0);
+        lock(heap);
+        destroy_heap(heap);
+        heap = create_heap(0); /* with the record of the first, most likely */
+        struct caller caller = {.heap = heap, .call = use_all};
+        start(&caller);
+        expect_through(&caller);
+        destroy_heap(heap);
+    }
+}

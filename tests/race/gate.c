@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gate under load: threads allocate, free each other's blocks and resize them in one
+ * heap as fast as they can while others lock it. Under the lock nothing moves: every slab
+ * is in order and a fingerprint of all tables stays the same. Three times: with the
+ * system's barrier, in a process where it is denied from the start, and in one where it
+ * is denied in the middle.
+ */
+#include <linux/filter.h>
+#include <linux/membarrier.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "arena/heap.h"
+#include "arena/span_map.h"
+#include "os/barrier.h"
+#include "race.h"
+
+enum { WORKERS = 4, LOCKERS = 2, SHARED = 256 };
+
+static HANDLE handle;
+static struct mole_heap *heap;
+static _Atomic(void *) shared[SHARED]; /* blocks that any thread may take */
+static atomic_ullong operations, closings, moved_between;
+static atomic_bool stop;
+
+static size_t some_bytes(uint64_t *random)
+{
+    return race_below(random, 20) ? race_below(random, 900) : race_below(random, 100000);
+}
+
+static void exchange(void *block, uint64_t *random)
+{
+    void *old = atomic_exchange(&shared[race_below(random, SHARED)], block);
+    race_require(!old || HeapFree(handle, 0, old), "HeapFree refused a live block");
+}
+
+static void operate(uint64_t *random)
+{
+    void *block = HeapAlloc(handle, 0, some_bytes(random));
+    race_require(block != NULL, "no memory");
+    switch (race_below(random, 4)) {
+    case 0:
+        exchange(block, random);
+        break;
+    case 1: {
+        void *moved = HeapReAlloc(handle, 0, block, some_bytes(random));
+        race_require(moved != NULL, "no memory");
+        block = moved;
+    }
+        /* fallthrough */
+    default:
+        race_require(HeapFree(handle, 0, block), "HeapFree refused a live block");
+    }
+    atomic_fetch_add_explicit(&operations, 1, memory_order_relaxed);
+}
+
+static void *work(void *argument)
+{
+    uint64_t random = race_seed + (uintptr_t)argument;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed))
+        operate(&random);
+    return NULL;
+}
+
+/* What all tables of the heap say; slabs are checked on the way. */
+static uint64_t fingerprint(void)
+{
+    uint64_t print = 0;
+    for (struct mole_run *run = heap->arena.runs; run; run = run->next) {
+        char *end = run->base + (size_t)run->chunks * MOLE_CHUNK;
+        for (char *at = run->base; at < end;) {
+            struct mole_span *span = mole_span_map_find(at);
+            bool is_slab = span->kind == MOLE_SPAN_SLAB;
+            at += is_slab ? (size_t)span->pages * MOLE_PAGE : MOLE_PAGE;
+            print = race_mix(print ^ (uintptr_t)span ^ load_rlx(&span->bytes_a));
+            if (!is_slab)
+                continue;
+            mole_span_check(span);
+            print ^= load_rlx(&span->inbox_a);
+            for (size_t index = 0; index < span->capacity; index++)
+                print = race_mix(print + load_rlx(&span->entry_a[index]));
+        }
+    }
+    return print;
+}
+
+static void inspect(void)
+{
+    race_require(HeapLock(handle), "HeapLock failed");
+    void *own = HeapAlloc(handle, 0, 50); /* the owner goes on */
+    race_require(own && HeapFree(handle, 0, own), "the owner cannot use its heap");
+    uint64_t before = fingerprint();
+    for (int i = 0; i < 3; i++) {
+        sched_yield();
+        race_require(fingerprint() == before, "the heap changed under the lock");
+    }
+    race_require(HeapUnlock(handle), "HeapUnlock failed");
+    atomic_fetch_add(&closings, 1);
+}
+
+static void *inspect_often(void *count)
+{
+    for (size_t i = 0; i < (uintptr_t)count && !atomic_load(&race_failed); i++) {
+        unsigned long long before = atomic_load(&operations);
+        inspect();
+        for (int turns = 0; turns < 1000 && atomic_load(&operations) == before; turns++)
+            turns < 100 ? (void)sched_yield() : race_sleep_ms(1);
+        atomic_fetch_add(&moved_between, atomic_load(&operations) > before);
+    }
+    return NULL;
+}
+
+/* All of it once. */
+static void run(size_t count)
+{
+    pthread_t workers[WORKERS], lockers[LOCKERS];
+    atomic_store(&stop, false);
+    for (size_t i = 0; i < WORKERS; i++)
+        workers[i] = race_thread(work, (void *)i);
+    for (size_t i = 0; i < LOCKERS; i++)
+        lockers[i] = race_thread(inspect_often, (void *)count);
+    for (size_t i = 0; i < LOCKERS; i++)
+        race_join(lockers[i]);
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < WORKERS; i++)
+        race_join(workers[i]);
+}
+
+enum { ALL = -1 }; /* of membarrier's commands */
+
+/* No membarrier for this process from now on, or none of its commands. */
+static bool deny_barrier(int command)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)command, 0, command == ALL ? 0 : 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+           syscall(SYS_membarrier, command == ALL ? MEMBARRIER_CMD_QUERY : command, 0,
+                   0) < 0;
+}
+
+enum when { NEVER, AT_START, LATER };
+
+static void run_one(enum when denied, int command, size_t count)
+{
+    static const char *const names[] = {"with the barrier", "denied at the start",
+                                        "denied later"};
+    if (denied == AT_START && !deny_barrier(command)) {
+        race_skip("seccomp filters cannot be set here");
+        return;
+    }
+    handle = HeapCreate(0, 0, 0);
+    heap = mole_heap_find(handle);
+    run(count);
+    if (denied == LATER) {
+        if (!deny_barrier(command)) {
+            race_skip("seccomp filters cannot be set here");
+            return;
+        }
+        run(count);
+    }
+    bool is_fenced = load_rlx(&heap->word_a) & MOLE_MODE_FENCED;
+    for (size_t i = 0; i < SHARED; i++)
+        exchange(NULL, &(uint64_t){i});
+    for (size_t i = 0; i < SHARED; i++) {
+        void *block = atomic_exchange(&shared[i], NULL);
+        race_require(!block || HeapFree(handle, 0, block),
+                     "HeapFree refused a live block");
+    }
+    printf("%s: %llu operations, %llu closings, %llu with operations before the next\n",
+           names[denied], atomic_load(&operations), atomic_load(&closings),
+           atomic_load(&moved_between));
+    race_case(race_allocated(handle) == 0, "%zu bytes are left", race_allocated(handle));
+    race_case(denied == NEVER || is_fenced, "the heap does without fences");
+    race_case(denied != NEVER || RACE_TSAN || !is_fenced, "membarrier is not to be had");
+    race_case(atomic_load(&closings) >= LOCKERS * count, "exercised too little");
+    race_case(atomic_load(&moved_between) >= count / 4,
+              "exercised too little: %llu times others got in between",
+              atomic_load(&moved_between));
+    race_case(HeapDestroy(handle), "HeapDestroy failed");
+}
+
+/* In a process of its own: what is denied stays so. */
+static void run_in_child(enum when denied, int command, size_t count)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        atomic_store(&race_skipped, 0);
+        run_one(denied, command, count);
+        _exit(atomic_load(&race_failed) ? 1 : atomic_load(&race_skipped) ? 77 : 0);
+    }
+    int status = 0;
+    race_require(child > 0 && waitpid(child, &status, 0) == child, "fork failed");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        race_skip("a denied barrier: see above");
+    else
+        race_case(status == 0, "the child ended with status 0x%x", status);
+}
+
+static sem_t is_locked, may_unlock;
+
+static void *hold(void *unused)
+{
+    (void)unused;
+    race_require(HeapLock(handle), "HeapLock failed");
+    sem_post(&is_locked);
+    sem_wait(&may_unlock);
+    race_require(HeapUnlock(handle), "HeapUnlock failed");
+    return NULL;
+}
+
+static bool works(void)
+{
+    void *block = HeapAlloc(handle, HEAP_ZERO_MEMORY, 100);
+    return block && HeapSize(handle, 0, block) == 100 && HeapFree(handle, 0, block);
+}
+
+/* Whether a child of this thread ends well with `is_right`. */
+static bool child_finds(bool (*is_right)(void))
+{
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60); /* rather than hang */
+        _exit(is_right() ? 0 : 1);
+    }
+    int status = 0;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+static bool is_open(void)
+{
+    return works() && HeapLock(handle) && works() && HeapUnlock(handle);
+}
+
+static bool is_still_mine(void)
+{
+    return works() && HeapUnlock(handle) && HeapUnlock(handle) && !HeapUnlock(handle) &&
+           GetLastError() == ERROR_NOT_OWNER && is_open();
+}
+
+/*
+ * A gate whose owner the child does not have is open there; the forking thread keeps its
+ * own.
+ */
+static void fork_with_gates(void)
+{
+    if (RACE_TSAN) {
+        race_skip("gates in a child: ThreadSanitizer holds locks of its own over fork");
+        return;
+    }
+    handle = HeapCreate(0, 0, 0);
+    race_case(works(), "the heap does not work");
+    sem_init(&is_locked, 0, 0);
+    sem_init(&may_unlock, 0, 0);
+    pthread_t holder = race_thread(hold, NULL);
+    sem_wait(&is_locked);
+    race_case(child_finds(is_open), "a vanished thread's lock stays in the child");
+    sem_post(&may_unlock);
+    race_join(holder);
+    race_require(HeapLock(handle) && HeapLock(handle), "HeapLock failed");
+    race_case(child_finds(is_still_mine), "the forking thread's lock is not its own");
+    race_case(is_still_mine(), "the parent's lock changed");
+    race_case(HeapDestroy(handle), "HeapDestroy failed");
+}
+
+int main(void)
+{
+    race_begin("gate");
+    size_t count = race_size(400, 100, 8);
+    run_in_child(AT_START, ALL, count / 4);
+    run_in_child(AT_START, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, count / 8);
+    run_in_child(AT_START, MEMBARRIER_CMD_PRIVATE_EXPEDITED, count / 8);
+    run_in_child(LATER, ALL, count / 4);
+    run_in_child(LATER, MEMBARRIER_CMD_PRIVATE_EXPEDITED, count / 8);
+    run_one(NEVER, ALL, count);
+    fork_with_gates();
+    return race_end();
+}
