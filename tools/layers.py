@@ -18,8 +18,9 @@ LAYERS = {
     "arena": {"os", "base"},
     "tcache": {"arena", "os", "base"},
     "spy": {"os", "base"},
-    "api": {"tcache", "spy", "arena", "os", "base"},
-    "malloc": {"tcache", "spy", "arena", "os", "base"},
+    "watch": {"tcache", "spy", "arena", "os", "base"},
+    "api": {"watch", "tcache", "spy", "arena", "os", "base"},
+    "malloc": {"watch", "tcache", "spy", "arena", "os", "base"},
     "win32": set(),
     "cli": set(),
 }
@@ -27,6 +28,7 @@ LAYERS = {
 # layer: the public headers it may include, as regular expressions on the path after molehill/.
 PUBLIC = {
     "spy": r"(spy|molehill|objidl|objbase|wintypes)\.h",
+    "watch": r"(spy|molehill)\.h",
     "api": r".*",
     "malloc": r".*",
     "win32": r".*",

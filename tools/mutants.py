@@ -140,12 +140,12 @@ MUTANTS = [
         ("src/api/heap.c", IS_LIVE_REMOTE, "true;"),
     ], ["misuse/heap_free", "misuse/remote_free"]),
     Mutant("other_heaps_block_remote", "HeapFree frees another thread's block of another heap", [
-        ("src/api/heap.c", "span->heap == cache->owner.heap && ", ""),
+        ("src/api/heap.c", "span->heap == cache->owner.heap &&\n", "\n"),
     ], ["misuse/heap_free", "misuse/remote_free"]),
     Mutant("dead_heaps_batch", "HeapFree of another thread's block trusts the cache of a heap "
            "that is gone", [
-        ("src/api/heap.c", "load_acq(&cache->owner.key_a) == handle && handle",
-         "handle"),
+        ("src/api/heap.c",
+         "load_acq(&cache->owner.free_key_a) == handle &&\n                     ", ""),
     ], ["batch"]),
     Mutant("liveness_in_slow_paths", "slow paths do not ask whether the block is live", [
         ("src/arena/span.c", "    if (!mole_span_entry_is_live(entry))\n"
@@ -163,11 +163,10 @@ MUTANTS = [
     ], ["unit/malloc"]),
     Mutant("mode_asked_outside", "malloc beyond the direct sizes looks at the limit before it "
            "enters the operation", [
-        ("src/malloc/malloc.c", "MOLE_SLAB_MAX && load_rlx(&direct_limit_a) &&",
-         "MOLE_SLAB_MAX && is_direct &&"),
-        ("src/malloc/malloc.c", "    void *block;\n    mole_tcache_enter(cache);\n    bool is_done",
-         "    bool is_direct = load_rlx(&direct_limit_a) != 0;\n"
-         "    void *block;\n    mole_tcache_enter(cache);\n    bool is_done"),
+        ("src/malloc/malloc.c", "    void *block;\n    mole_tcache_enter(cache);\n"
+         "    size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */\n",
+         "    void *block;\n    size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */\n"
+         "    mole_tcache_enter(cache);\n"),
     ], ["mode_step"]),
     Mutant("errno_of_free", "free lets the system's errno through", [
         ("src/malloc/malloc.c", "        refuse(\"free\", block);\n    errno = saved;\n",
@@ -210,7 +209,8 @@ MUTANTS = [
     ], ["oracle"]),
     Mutant("copy_after_free", "realloc frees the old block, then copies from it", [
         ("src/tcache/block.c", """    memcpy(to, block, old < bytes ? old : bytes);
-    free_inside(use, span, block);
+    rest->span = span;
+    rest->block = block;
 """, """    free_inside(use, span, block);
     mole_thread_sleep_ms(1); /* only makes it likelier that somebody has it by then */
     memcpy(to, block, old < bytes ? old : bytes);
@@ -231,8 +231,8 @@ MUTANTS = [
          "    return true;\n"),
     ], ["misuse/heap_free"]),
     Mutant("other_heaps_block", "HeapFree frees what belongs to another heap", [
-        ("src/api/heap.c", "    if (unlikely(load_acq_folded(&cache->owner.key_a) != hHeap ||\n"
-         "                 !mole_span_index", "    if (unlikely((!mole_span_index"),
+        ("src/api/heap.c", "unlikely(load_acq_folded(&cache->owner.free_key_a) != hHeap ||\n"
+         "                 !mole_span_index", "unlikely((!mole_span_index"),
         ("src/api/heap.c", "load_rlx_folded(&span->entry_a[index])))) {",
          "load_rlx_folded(&span->entry_a[index]))))) {"),
     ], ["misuse/heap_free"]),
@@ -298,7 +298,8 @@ MUTANTS = [
          "(store_rel(&heap->owners_a, owner), false)"),
     ], ["adopt_step"]),
     Mutant("stale_key", "a new cache keeps the key it got while a mode was being set", [
-        ("src/arena/heap.c", "    } while (key_of(heap) != key); ", "    } while (0); "),
+        ("src/arena/mode.c", "    } while (mole_mode_of(heap) != modes); ",
+         "    } while (modes != mole_mode_of(heap) && false); "),
     ], ["adopt_step"]),
     Mutant("locking_size", "HeapSize and HeapFree's slow path take the arena's lock", [
         ("src/tcache/block.c", "    struct mole_span *span = mole_span_map_find(address);\n"
@@ -308,8 +309,9 @@ MUTANTS = [
          "    if (span->heap != heap ||"),
     ], ["fast_path_step"]),
     Mutant("counted_alloc", "an allocation beyond the direct sizes adds to a shared figure", [
-        ("src/tcache/block.c", "    mole_thread_end(&use);\n    mole_purger_poke();\n",
-         "    mole_thread_end(&use);\n    add_rlx(&foreign_a, 0);\n"),
+        ("src/tcache/block.c",
+         "    mole_thread_end(&use);\n    mole_purger_poke();\n    return block;",
+         "    mole_thread_end(&use);\n    add_rlx(&foreign_a, 0);\n    return block;"),
         ("src/tcache/block.c", "void *mole_block_alloc(",
          "static _Atomic(uint64_t) foreign_a;\nvoid *mole_block_alloc("),
     ], ["fast_path_step"]),
@@ -334,7 +336,8 @@ MUTANTS = [
          "    while (load_acq(&heap->gate.uncached_a) > 100) /* HB-GATE-1 */\n"),
     ], ["gate"]),
     Mutant("ignored_gate", "HeapAlloc's fast path does not look whether its heap is locked", [
-        ("src/api/heap.c", "    if (unlikely(load_acq_folded(&cache->owner.key_a) != hHeap ||\n"
+        ("src/api/heap.c",
+         "    if (unlikely(load_acq_folded(&cache->owner.alloc_key_a) != hHeap ||\n"
          "                 slot >=",
          "    if (unlikely(load_acq(&cache->owner.heap->handle_a) != hHeap ||\n"
          "                 slot >="),

@@ -9,8 +9,9 @@
 #include "api/stats.h"
 #include "arena/span_map.h"
 #include "base/check.h"
-#include "tcache/block.h"
 #include "tcache/process.h"
+#include "watch/fast.h"
+#include "watch/watch.h"
 
 /* The live heap of a handle, or NULL; any value may come in. */
 static struct mole_heap *heap_of(HANDLE handle)
@@ -35,6 +36,7 @@ HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximum
         mole_heap_finish(heap, slots);
         goto fail;
     }
+    mole_watch_created(heap);
     return load_rlx(&heap->handle_a);
 fail:
     mole_last_error_fail(ERROR_NOT_ENOUGH_MEMORY);
@@ -48,6 +50,7 @@ BOOL WINAPI HeapDestroy(HANDLE hHeap)
         mole_last_error_fail(ERROR_INVALID_HANDLE);
         return FALSE;
     }
+    mole_watch_destroyed(heap);
     struct mole_pool_slots *slots = mole_thread_slots();
     struct mole_owner *owner = mole_heap_kill(heap);
     mole_stats_count_frees(load_rlx(&heap->frees_a));
@@ -86,10 +89,18 @@ static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
         mole_last_error_fail_quietly(ERROR_INVALID_HANDLE);
         return NULL;
     }
-    void *block = mole_block_alloc(heap, bytes, MOLE_ALIGN, how_of(flags));
+    void *block = mole_watch_alloc(heap, bytes, MOLE_ALIGN, how_of(flags));
     if (!block)
         mole_last_error_fail_quietly(ERROR_NOT_ENOUGH_MEMORY);
     return block;
+}
+
+static __attribute__((noinline)) LPVOID alloc_watched(HANDLE handle, DWORD flags,
+                                                      SIZE_T bytes)
+{
+    struct mole_tcache *cache = mole_thread_recent(handle);
+    void *block = handle != MOLE_NO_KEY ? mole_fast_alloc(cache, handle, bytes) : NULL;
+    return block ? block : alloc_slow(handle, flags, bytes);
 }
 
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
@@ -103,7 +114,7 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
     mole_tcache_enter(cache);
     void *block;
     /* Another heap's cache, no live heap, or one with a mode? */
-    if (unlikely(load_acq_folded(&cache->owner.key_a) != hHeap ||
+    if (unlikely(load_acq_folded(&cache->owner.alloc_key_a) != hHeap ||
                  slot >= MOLE_DIRECT_COUNT))
         goto slow;
     struct mole_span *span = cache->direct[slot];
@@ -113,7 +124,7 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
     return block;
 slow:
     mole_tcache_leave(cache);
-    return alloc_slow(hHeap, dwFlags, dwBytes);
+    return alloc_watched(hHeap, dwFlags, dwBytes);
 }
 
 static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
@@ -126,8 +137,17 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
         mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
         return FALSE;
     }
-    mole_block_free(span, block, how_of(flags));
+    mole_watch_free(span, block, how_of(flags));
     return TRUE;
+}
+
+static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
+                                                   LPVOID block)
+{
+    struct mole_tcache *cache = mole_thread_recent(handle);
+    if (handle != MOLE_NO_KEY && mole_fast_free(cache, handle, block))
+        return TRUE;
+    return free_slow(handle, flags, block);
 }
 
 /*
@@ -140,8 +160,9 @@ static __attribute__((noinline)) BOOL free_remote(HANDLE handle, DWORD flags,
     struct mole_tcache *cache = mole_thread_recent(handle);
     mole_tcache_enter(cache);
     size_t index;
-    bool is_remote = load_acq(&cache->owner.key_a) == handle && handle != MOLE_NO_KEY &&
-                     span->heap == cache->owner.heap && span->kind == MOLE_SPAN_SLAB &&
+    bool is_remote = load_acq(&cache->owner.free_key_a) == handle &&
+                     handle != MOLE_NO_KEY && span->heap == cache->owner.heap &&
+                     span->kind == MOLE_SPAN_SLAB &&
                      mole_span_index(span, block, &index) && index < span->capacity &&
                      mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
     if (likely(is_remote))
@@ -183,11 +204,11 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
     mole_forget(dwFlags);
     mole_tcache_enter(cache);
     /* Another heap's block, a mode, an interior pointer, or no live block? */
-    if (unlikely(load_acq_folded(&cache->owner.key_a) != hHeap ||
+    if (unlikely(load_acq_folded(&cache->owner.free_key_a) != hHeap ||
                  !mole_span_index(span, lpMem, &index) ||
                  !mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index])))) {
         mole_tcache_leave(cache);
-        return free_slow(hHeap, dwFlags, lpMem);
+        return free_watched(hHeap, dwFlags, lpMem);
     }
     mole_forget(index); /* else its entry's address is computed for both accesses */
     if (unlikely(!mole_tcache_push(span, index)))
@@ -212,7 +233,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
         mole_last_error_fail_quietly(ERROR_INVALID_PARAMETER);
         return NULL;
     }
-    void *block = mole_block_resize(span, lpMem, dwBytes, how_of(dwFlags));
+    void *block = mole_watch_resize(span, lpMem, dwBytes, how_of(dwFlags));
     if (!block)
         mole_last_error_fail_quietly(ERROR_NOT_ENOUGH_MEMORY);
     return block;

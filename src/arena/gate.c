@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/gate.h"
 
-#include "arena/heap.h"
+#include "arena/mode.h"
 #include "os/barrier.h"
+
+static _Thread_local uint32_t owned; /* gates that the thread has shut */
+
+bool mole_gate_is_any_mine(void)
+{
+    return owned != 0;
+}
 
 static bool is_owner(const struct mole_gate *gate)
 {
@@ -24,7 +31,7 @@ static void wait_a_little(unsigned *turns)
 static void await_quiet(struct mole_heap *heap)
 {
     if (!mole_barrier_all())
-        mole_heap_go_fenced();
+        mole_mode_go_fenced();
     uintptr_t self = mole_thread_self();
     for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
         unsigned turns = 0;
@@ -47,12 +54,13 @@ bool mole_gate_close(struct mole_heap *heap)
     }
     uint64_t id = mole_heap_id(heap);
     mole_lock_acquire(&gate->lock);
-    if (!mole_heap_change_modes(heap, id, MOLE_MODE_CLOSED, 0)) {
+    if (!mole_mode_change(heap, id, MOLE_MODE_CLOSED, 0)) {
         mole_lock_release(&gate->lock);
         return false;
     }
     store_rlx(&gate->owner_a, mole_thread_serial());
     gate->depth = 1;
+    owned++;
     await_quiet(heap);
     return true;
 }
@@ -64,10 +72,17 @@ bool mole_gate_open(struct mole_heap *heap)
         return false;
     if (--gate->depth)
         return true;
+    owned--;
     store_rlx(&gate->owner_a, 0);
-    (void)mole_heap_change_modes(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
+    (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
     mole_lock_release(&gate->lock);
     return true;
+}
+
+void mole_gate_forget(struct mole_heap *heap)
+{
+    if (unlikely(is_owner(&heap->gate)))
+        owned--;
 }
 
 bool mole_gate_is_shut(struct mole_heap *heap)
@@ -100,5 +115,5 @@ void mole_gate_repair(struct mole_heap *heap)
     if (is_owner(&heap->gate))
         return;
     mole_gate_reset(heap);
-    (void)mole_heap_change_modes(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
+    (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
 }

@@ -72,6 +72,12 @@ bool mole_gate_is_shut(struct mole_heap *heap);
 /* Wait until the gate is open for the calling thread. It is in no operation. */
 void mole_gate_pass(struct mole_heap *heap);
 
+/* Whether the calling thread is the owner of any heap's gate. */
+bool mole_gate_is_any_mine(void);
+
+/* The heap ends with its gate shut, maybe by the calling thread. */
+void mole_gate_forget(struct mole_heap *heap);
+
 /* The record of a heap is new, or used again. */
 void mole_gate_reset(struct mole_heap *heap);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/heap.h"
 
+#include "arena/mode.h"
 #include "arena/span_map.h"
-#include "os/barrier.h"
 
 /*
  * all_a: every heap record, linked by all_next.
@@ -23,15 +23,6 @@ static struct mole_meta_stack unused[2]; /* without and with a lock: for good */
  */
 static _Atomic(uint64_t) last_id_a;
 static _Atomic(uint64_t) adoptions_a;
-
-/*
- * is_fenced_a: the system denies mole_barrier_all.
- *   writers  mole_heap_go_fenced
- *   readers  create
- *   orders   relaxed, between fences: HB-MODE-1
- *   keeps    never false again
- */
-static _Atomic(bool) is_fenced_a;
 
 /*
  * is_held_a: somebody goes through heaps that are not its own.
@@ -102,9 +93,7 @@ static void publish(struct mole_heap *heap)
     store_rlx(&heap->frees_a, 0);
     uint64_t id = (add_rlx(&last_id_a, 1) + 1) << MOLE_MODE_SHIFT;
     store_rel(&heap->word_a, id); /* HB-HEAP-1 */
-    fence_seq_cst();              /* HB-MODE-1 */
-    if (unlikely(load_rlx(&is_fenced_a)))
-        (void)mole_heap_change_modes(heap, id, MOLE_MODE_FENCED, 0);
+    mole_mode_begin(heap);
 }
 
 struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots)
@@ -177,6 +166,7 @@ struct mole_owner *mole_heap_kill(struct mole_heap *heap)
     store_rlx(&heap->word_a, 0);
     struct mole_owner *owners = swap_acq(&heap->owners_a, NULL); /* HB-OWNER-2 */
     mole_arena_leave(&heap->arena);
+    mole_gate_forget(heap);
     mole_span_map_clear(heap->home->base, 1);
     fence_seq_cst(); /* HB-HOLD-1 */
     if (unlikely(load_rlx(&is_held_a))) {
@@ -193,62 +183,13 @@ void mole_heap_finish(struct mole_heap *heap, struct mole_pool_slots *slots)
     mole_meta_push(&unused[heap->arena.is_locked], &heap->meta);
 }
 
-/*
- * Malloc's heap has no handle, and no key: its modes are in the limits of malloc's fast
- * paths.
- */
-static void *key_of(struct mole_heap *heap)
-{
-    void *handle = load_rlx(&heap->handle_a);
-    bool has_mode = load_rlx(&heap->word_a) & MOLE_MODE_MASK;
-    return handle && !has_mode ? handle : MOLE_NO_KEY;
-}
-
-bool mole_heap_change_modes(struct mole_heap *heap, uint64_t id, unsigned set,
-                            unsigned clear)
-{
-    mole_lock_acquire(&heap->mode_lock);
-    uint64_t word = load_rlx(&heap->word_a);
-    bool is_same;
-    do {
-        is_same = id && (word & ~(uint64_t)MOLE_MODE_MASK) == id;
-    } while (is_same && !cas_weak_rel(&heap->word_a, &word, /* HB-GATE-2 */
-                                      (word & ~(uint64_t)clear) | set));
-    if (is_same) {
-        fence_seq_cst(); /* HB-MODE-1 */
-        for (struct mole_owner *owner = mole_heap_owners(heap); owner;
-             owner = owner->next)
-            store_rel(&owner->key_a, key_of(heap)); /* HB-GATE-2 */
-    }
-    mole_lock_release(&heap->mode_lock);
-    return is_same;
-}
-
-void mole_heap_go_fenced(void)
-{
-    if (load_rlx(&is_fenced_a))
-        return;
-    mole_heap_hold_all();
-    store_rlx(&is_fenced_a, true);
-    fence_seq_cst(); /* HB-MODE-1 */
-    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
-        (void)mole_heap_change_modes(heap, mole_heap_id(heap), MOLE_MODE_FENCED, 0);
-    mole_heap_release_all();
-    mole_barrier_drain();
-}
-
 void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner)
 {
     struct mole_owner *head = load_rlx(&heap->owners_a);
     do {
         owner->next = head;
     } while (!cas_weak_rel(&heap->owners_a, &head, owner)); /* HB-OWNER-2 */
-    void *key;
-    do {
-        key = key_of(heap);
-        store_rel(&owner->key_a, key); /* HB-GATE-2 */
-        fence_seq_cst();               /* HB-MODE-1 */
-    } while (key_of(heap) != key);     /* the modes changed, maybe before the store */
+    mole_mode_give_keys(owner);
 }
 
 struct mole_owner *mole_heap_owners(struct mole_heap *heap)

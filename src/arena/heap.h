@@ -6,10 +6,7 @@
  *
  *   word = unique id << 16 | mode      0: no heap
  *
- * Each cache of the heap has a key, which stands for the word there: the HANDLE while the
- * heap lives with no mode set, else nobody's. One compare of the caller's HANDLE with the
- * key of a cache therefore decides everything: equal means alive, the same heap, and no
- * mode set.
+ * Caches have keys that stand for the word, see mode.h.
  *
  *  label       release side               acquire side                 makes visible
  *  HB-HEAP-1   create: store of word_a    find, first use: load        the heap's fields
@@ -18,9 +15,6 @@
  *  HB-HOLD-1   see mole_heap_hold_all
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
- *  HB-MODE-1   change_modes: the word, fence, owners_a and keys; enlist: owners_a, key,
- *              fence, the word: enlist sees the new word and stores the key again, or
- *              change_modes finds the cache, and its store of the key is the last
  *
  * Progress: find and adopt are wait-free but for the walk over the owners; enlist is
  * lock-free.
@@ -32,11 +26,13 @@
 #include "arena/gate.h"
 #include "arena/span.h"
 
-/* Modes of a heap's word: any of them sends every operation to its slow path. */
+/* Modes of a heap's word: they send operations to their slow paths. */
 enum {
-    MOLE_MODE_CLOSED = 1, /* the gate: somebody holds the whole heap */
-    MOLE_MODE_SPIED = 2,  /* spies want to see the operations */
-    MOLE_MODE_FENCED = 4, /* the gate works without mole_barrier_all */
+    MOLE_MODE_CLOSED = 1,  /* the gate: somebody holds the whole heap */
+    MOLE_MODE_SPIED = 2,   /* spies want to see all operations */
+    MOLE_MODE_FENCED = 4,  /* the gate works without mole_barrier_all */
+    MOLE_MODE_SAMPLED = 8, /* spies want to see a sample: allocations only are sent */
+    MOLE_MODE_WATCHED = MOLE_MODE_SPIED | MOLE_MODE_SAMPLED,
     MOLE_MODE_SHIFT = 16,
     MOLE_MODE_MASK = (1 << MOLE_MODE_SHIFT) - 1,
 };
@@ -103,6 +99,9 @@ struct mole_heap {
     _Atomic(uint64_t) frees_a;
 
     struct mole_lock mode_lock; /* whoever changes modes */
+
+    /* Under mode_lock: told of each change, by mole_mode_follow. */
+    void (*follow)(unsigned modes);
     struct mole_gate gate;      /* not in HEAP_NO_SERIALIZE heaps */
     struct mole_heap *all_next; /* const after the record's first use */
     struct mole_span *first;    /* const while alive: stands for the handle's page */
@@ -156,21 +155,7 @@ void mole_heap_release_all(void);
 /* In a fork's child: nobody holds them any more. */
 void mole_heap_repair_all(void);
 
-/*
- * Set and clear modes of the heap with this id, in its word and in the keys of all its
- * caches.
- * False: it is gone. The caller keeps it from ending meanwhile, for it is its own or by
- * mole_heap_hold_all. Operations under way are not waited for.
- */
-bool mole_heap_change_modes(struct mole_heap *heap, uint64_t id, unsigned set,
-                            unsigned clear);
-
-/*
- * The system denies mole_barrier_all: MOLE_MODE_FENCED for all heaps, also those to come.
- */
-mole_slow void mole_heap_go_fenced(void);
-
-/* Put a new cache on the heap's list, and give it its key. Its other fields are set. */
+/* Put a new cache on the heap's list, and give it its keys. Its other fields are set. */
 void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner);
 
 /* Adopt an orphaned cache of the heap for the thread, whole; or NULL. */

@@ -40,6 +40,7 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
     span->pages = run->chunks * MOLE_CHUNK_PAGES;
     span->room = (size_t)(run->base + (size_t)run->chunks * MOLE_CHUNK - span->base);
     span->kind = MOLE_SPAN_LARGE;
+    span->mark = 0;
     store_rlx(&span->bytes_a, bytes);
     if (zero && !run->is_zero)
         memset(span->base, 0, bytes);
@@ -112,8 +113,8 @@ static struct mole_run *bring_to_new(struct mole_heap *heap,
     return to;
 }
 
-void *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots *slots,
-                      struct mole_span *span, size_t bytes)
+struct mole_run *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots *slots,
+                                 struct mole_span *span, size_t bytes)
 {
     if (bytes > PTRDIFF_MAX)
         return NULL;
@@ -130,6 +131,5 @@ void *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots *slots,
     store_rlx(&span->bytes_a, bytes);
     mole_span_map_set(span->base, 1, span);
     mole_arena_leave(&heap->arena);
-    mole_arena_give(&heap->arena, slots, from);
-    return span->base;
+    return from;
 }

@@ -25,8 +25,8 @@ void mole_large_free(struct mole_heap *heap, struct mole_pool_slots *slots,
 void mole_large_resize(struct mole_span *span, size_t bytes);
 
 /*
- * Grow beyond span->room by moving the pages. The block's new address, or NULL:
- * unchanged.
+ * Grow beyond span->room by moving the pages: the block is at span->base then. Returns
+ * the run it was in, for the caller to give back to the arena; or NULL: unchanged.
  */
-void *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots *slots,
-                      struct mole_span *span, size_t bytes) mole_must_check;
+struct mole_run *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots *slots,
+                                 struct mole_span *span, size_t bytes) mole_must_check;

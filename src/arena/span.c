@@ -7,7 +7,10 @@
 #include "arena/span_map.h"
 #include "base/check.h"
 
-struct mole_owner mole_owner_nobody = {.thread_a = MOLE_ORPHAN, .key_a = MOLE_NO_KEY};
+struct mole_owner mole_owner_nobody = {.thread_a = MOLE_ORPHAN,
+                                       .alloc_key_a = MOLE_NO_KEY,
+                                       .free_key_a = MOLE_NO_KEY,
+                                       .watched_key_a = MOLE_NO_KEY};
 struct mole_span mole_span_nobody = {.owner = &mole_owner_nobody, .free = MOLE_END};
 
 size_t mole_span_bytes(const struct mole_span *span, const void *address)

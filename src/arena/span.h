@@ -17,11 +17,10 @@
 #include <assert.h>
 #include <stddef.h>
 
-#include "arena/meta.h"
+#include "arena/owner.h"
 #include "base/atom.h"
 #include "base/attr.h"
 
-struct mole_heap;
 struct mole_run;
 
 enum {
@@ -29,71 +28,6 @@ enum {
     MOLE_WHOLE = 0xffff, /* the entry of a live block that may use all of its bytes */
     MOLE_END = 0x7fff,   /* no next free block */
     MOLE_MOST_BLOCKS = 4096,
-};
-
-/*
- * Who allocates from a slab: the head of a thread cache (tcache.h). The arena layer knows
- * no more of it than this.
- */
-struct mole_owner {
-    struct mole_meta meta;
-
-    /*
-     * thread_a: the thread pointer of the owning thread, in malloc's heap plus
-     * MOLE_OF_MALLOC;
-     * MOLE_ORPHAN: up for adoption; MOLE_SHARED: of a HEAP_NO_SERIALIZE heap, whoever's
-     * turn it is.
-     *   writers  adopt: CAS from MOLE_ORPHAN; the owner when it lets go
-     *   readers  every free of a block of this owner's
-     *   orders   let go: store release; adopt: CAS acquire: HB-OWNER-1
-     *   keeps    only the thread named here touches the owner-only fields
-     */
-    _Atomic(uintptr_t) thread_a;
-
-    uint64_t id;             /* the heap's word with no mode set; const while it lives */
-    struct mole_heap *heap;  /* const while the heap lives */
-    struct mole_owner *next; /* the heap's list, const after the push */
-
-    /*
-     * key_a: what the fast paths compare a HANDLE with: the heap's while it lives with no
-     * mode set, else MOLE_NO_KEY, which is nobody's. It stands for the heap's word in
-     * each cache.
-     *   writers  create and destroy; whoever sets or clears a mode
-     *            (mole_heap_change_modes)
-     *   readers  the owner's fast paths, and those of any thread that remembers the cache
-     *   orders   relaxed: a mode is set first and then awaited through busy_a: HB-GATE-1
-     *   keeps    no two live heaps' caches have the same; MOLE_NO_KEY in malloc's heap
-     */
-    alignas(MOLE_CACHE_LINE) _Atomic(void *) key_a;
-
-    /*
-     * busy_a: the owner is inside an operation that the gate must wait for.
-     *   writers  the owner
-     *   readers  whoever closes the heap's gate
-     *   orders   set relaxed (the closer's membarrier orders it), cleared release:
-     *            HB-GATE-1
-     *   keeps    1 only between the fast path's first and last step; of a shared cache
-     *            it says nothing, for those heaps have no gate
-     */
-    _Atomic(uint8_t) busy_a;
-
-    /*
-     * woken_a: slabs of this owner whose inbox filled, linked by woken_next.
-     *   writers  any thread pushes a slab that was not listed; the owner takes all
-     *   readers  the owner
-     *   orders   push CAS release, take swap acquire: HB-WOKEN-1
-     *   keeps    a slab is listed here exactly while its inbox has MOLE_INBOX_LISTED
-     */
-    alignas(MOLE_CACHE_LINE) _Atomic(struct mole_span *) woken_a;
-};
-
-/* A HANDLE of nobody's, for it is no address: bits 47 to 63 of those are equal. */
-#define MOLE_NO_KEY ((void *)0x7ffe4d4f4c450001)
-
-enum {
-    MOLE_ORPHAN = 0,
-    MOLE_SHARED = 1,
-    MOLE_OF_MALLOC = 2, /* added to the thread pointer: no HANDLE leads to such a cache */
 };
 
 enum mole_span_kind {
@@ -146,9 +80,16 @@ struct mole_span {
      *   keeps    a full slab whose blocks are all in its inbox stays full
      */
     _Atomic(uint8_t) state_a;
-    uint8_t dirty;                /* whoever maps the slab: entries may look live */
-    struct mole_span *next;       /* owner only: its list of partial slabs */
-    struct mole_span *prev;       /* owner only: see next */
+    uint8_t dirty; /* whoever maps the slab: entries may look live */
+    union {
+        struct mole_span *next; /* owner only: its list of partial slabs */
+        uint64_t mark; /* large, block's holder: which spies heard of it as part of a
+                          sample; 0: none */
+    };
+    union {
+        struct mole_span *prev; /* owner only: see next */
+        size_t marked_bytes;    /* large, block's holder: the size that they heard of */
+    };
     struct mole_span *woken_next; /* whoever set MOLE_INBOX_LISTED, then the owner */
     size_t room; /* large, block's holder: bytes from base to the run's end */
 
@@ -182,7 +123,6 @@ static_assert(offsetof(struct mole_span, countdown) == MOLE_CACHE_LINE &&
  * all.
  */
 extern mole_own struct mole_span mole_span_nobody;
-extern mole_own struct mole_owner mole_owner_nobody;
 
 /*
  * The index of the block that starts at `address`, which lies in the slab's pages; false

@@ -76,7 +76,7 @@ void mole_span_map_follow(struct mole_map_view *view)
 void mole_span_map_switch(struct mole_map_view *view, bool on)
 {
     if (!on) {
-        store_rlx(&view->limit_a, 0);
+        store_rel(&view->limit_a, 0); /* HB-GATE-2 */
         return;
     }
     raise_view(view, load_acq(&mole_map.limit_a), true); /* HB-MAP-2 */

@@ -3,8 +3,9 @@
  * malloc and free: one heap of the process, without handle and without exact sizes.
  *
  * Its heap word is compared here in a form that costs nothing: while no mode is set the
- * limits below are what their checks need anyway, and while one is set both are 0, so
- * that each call takes its slow path, where the word itself decides.
+ * limits below are what their checks need anyway, and while one is set they are 0, so
+ * that each call takes its slow path, where the word itself decides. A heap that is only
+ * sampled keeps the limit of its frees.
  *
  * errno: kept on success and by free; ENOMEM or EINVAL on failure.
  */
@@ -13,25 +14,27 @@
 #include <errno.h>
 #include <string.h>
 
+#include "arena/mode.h"
 #include "arena/span_map.h"
 #include "malloc/names.h"
-#include "tcache/block.h"
 #include "tcache/process.h"
+#include "watch/watch.h"
 
 /*
  * The span map as free reads it, with a limit of its own, and the number of direct sizes.
- *   writers  start, whoever sets a mode of malloc's heap, the region as it grows
+ *   writers  whoever sets a mode of malloc's heap, the region as it grows
  *   readers  malloc, free
- *   orders   relaxed: a mode is set first and then awaited through busy_a
- *   keeps    both limits are 0 while a mode is set
+ *   orders   a mode is set first and then awaited through busy_a: HB-GATE-1, HB-GATE-2
+ *   keeps    both limits are 0 while a mode is set, but for the view's while sampled
  */
 static struct mole_map_view view;
 static _Atomic(size_t) direct_limit_a;
 
-void mole_malloc_switch(bool on)
+/* The modes of malloc's heap are these now. */
+static void follow(unsigned modes)
 {
-    mole_span_map_switch(&view, on);
-    store_rlx(&direct_limit_a, on ? MOLE_DIRECT_COUNT : 0);
+    mole_span_map_switch(&view, !(modes & ~(unsigned)MOLE_MODE_SAMPLED));
+    store_rel(&direct_limit_a, modes ? 0 : MOLE_DIRECT_COUNT); /* HB-GATE-2 */
 }
 
 /* Bring malloc up, once. The limits are not asked: a mode may be why they are 0. */
@@ -51,7 +54,7 @@ static bool start(void)
     if (load_rlx(&is_begun_a) || !cas_acq(&is_begun_a, &is_begun, true))
         return true;
     mole_span_map_follow(&view);
-    mole_malloc_switch(true);
+    mole_mode_follow(mole_process_malloc_heap(), follow);
     return true;
 }
 
@@ -70,7 +73,7 @@ static void *fail(int code)
 void *mole_malloc_alloc_slow(size_t bytes, size_t align, bool zero)
 {
     int saved = errno;
-    void *block = start() ? mole_block_alloc(mole_process_malloc_heap(), bytes, align,
+    void *block = start() ? mole_watch_alloc(mole_process_malloc_heap(), bytes, align,
                                              zero ? MOLE_BLOCK_ZERO : 0)
                           : NULL;
     errno = block ? saved : ENOMEM;
@@ -83,11 +86,16 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes)
     struct mole_tcache *cache = mole_tls.malloc_cache;
     void *block;
     mole_tcache_enter(cache);
+    size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */
     bool is_done =
-        bytes - 1 < MOLE_SLAB_MAX && load_rlx(&direct_limit_a) &&
+        bytes - 1 < MOLE_SLAB_MAX && limit &&
         mole_tcache_pop(cache->current[mole_size_class_of(bytes)], MOLE_WHOLE, &block);
     mole_tcache_leave(cache);
-    return likely(is_done) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
+    if (likely(is_done))
+        return block;
+    if (!limit && (block = mole_watch_malloc(bytes)))
+        return block;
+    return mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
 }
 
 void *MALLOC_NAME(malloc)(size_t bytes)
@@ -95,7 +103,7 @@ void *MALLOC_NAME(malloc)(size_t bytes)
     struct mole_tcache *cache = mole_tls.malloc_cache;
     size_t slot = (bytes - 1) / MOLE_ALIGN;
     mole_tcache_enter(cache);
-    if (unlikely(slot >= load_rlx_folded(&direct_limit_a))) {
+    if (unlikely(slot >= load_acq_folded(&direct_limit_a))) { /* HB-GATE-2 */
         mole_tcache_leave(cache);
         return alloc_medium(bytes);
     }
@@ -127,7 +135,7 @@ static mole_slow void free_slow(void *block)
     struct mole_span *span =
         start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;
     if (span)
-        mole_block_free(span, block, 0);
+        mole_watch_free(span, block, 0);
     else
         refuse("free", block);
     errno = saved;
@@ -184,7 +192,8 @@ void MALLOC_NAME(free)(void *block)
     return;
 slow:
     mole_tcache_leave(cache);
-    free_slow(block);
+    if (!mole_watch_mfree(block))
+        free_slow(block);
 }
 
 void *MALLOC_NAME(calloc)(size_t count, size_t bytes)
@@ -213,7 +222,7 @@ void *MALLOC_NAME(realloc)(void *block, size_t bytes)
         refuse("realloc", block);
         return fail(ENOMEM);
     }
-    void *moved = mole_block_resize(span, block, bytes, 0);
+    void *moved = mole_watch_resize(span, block, bytes, 0);
     errno = moved ? saved : ENOMEM;
     return moved;
 }

@@ -61,10 +61,11 @@ static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t 
 }
 
 /* Inside the operation. */
-static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, bool zero)
+static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, unsigned how)
 {
     unsigned class = MOLE_CLASS_COUNT;
-    if (bytes <= MOLE_SLAB_MAX && align <= MOLE_PAGE)
+    bool zero = how & MOLE_BLOCK_ZERO;
+    if (bytes <= MOLE_SLAB_MAX && align <= MOLE_PAGE && !(how & MOLE_BLOCK_APART))
         class = mole_size_class_aligned(bytes, align);
     void *block = try_alloc(use, class, bytes, align, zero);
     return likely(block) ? block : alloc_again(use, class, bytes, align, zero);
@@ -73,7 +74,7 @@ static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, bool
 void *mole_block_alloc(struct mole_heap *heap, size_t bytes, size_t align, unsigned how)
 {
     struct mole_use use = mole_thread_begin(heap, how & MOLE_BLOCK_UNGATED);
-    void *block = alloc_inside(&use, bytes, align, how & MOLE_BLOCK_ZERO);
+    void *block = alloc_inside(&use, bytes, align, how);
     mole_thread_end(&use);
     mole_purger_poke();
     return block;
@@ -182,6 +183,8 @@ static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
         return false;
     if (how & MOLE_BLOCK_IN_PLACE)
         return true;
+    if (how & MOLE_BLOCK_APART)
+        return is_large;
     return is_large ? bytes > MOLE_SLAB_MAX : bytes >= room / 2 || room <= 128;
 }
 
@@ -198,26 +201,31 @@ static void resize_here(struct mole_span *span, const void *block, size_t bytes)
 }
 
 /* To a new address: by moving pages if large, else by copying. */
-static void *move(struct mole_use *use, struct mole_span *span, void *block, size_t bytes)
+static void *move(struct mole_use *use, struct mole_span *span, void *block, size_t bytes,
+                  unsigned how, struct mole_block_rest *rest)
 {
     size_t old = mole_span_bytes(span, block);
-    if (span->kind == MOLE_SPAN_LARGE && bytes > span->room)
-        return mole_large_grow(span->heap, use->slots, span,
-                               large_bytes(span->heap, bytes));
-    void *to = alloc_inside(use, bytes, MOLE_ALIGN, false);
+    if (span->kind == MOLE_SPAN_LARGE && bytes > span->room) {
+        rest->run =
+            mole_large_grow(span->heap, use->slots, span, large_bytes(span->heap, bytes));
+        return rest->run ? span->base : NULL;
+    }
+    void *to = alloc_inside(use, bytes, MOLE_ALIGN, how & MOLE_BLOCK_APART);
     if (!to)
         return NULL;
     memcpy(to, block, old < bytes ? old : bytes);
-    free_inside(use, span, block);
+    rest->span = span;
+    rest->block = block;
     return to;
 }
 
 static void *resize_inside(struct mole_use *use, struct mole_span *span, void *block,
-                           size_t bytes, unsigned how)
+                           size_t bytes, unsigned how, struct mole_block_rest *rest)
 {
     size_t old = mole_span_bytes(span, block);
     if (!stays(span, bytes, how)) {
-        void *at = how & MOLE_BLOCK_IN_PLACE ? NULL : move(use, span, block, bytes);
+        void *at =
+            how & MOLE_BLOCK_IN_PLACE ? NULL : move(use, span, block, bytes, how, rest);
         if (at || bytes > old || (how & MOLE_BLOCK_IN_PLACE))
             return at;
         /* Shrinking needs no memory. */
@@ -226,19 +234,71 @@ static void *resize_inside(struct mole_use *use, struct mole_span *span, void *b
     return block;
 }
 
+/* Inside the operation. */
+static void release(struct mole_use *use, struct mole_block_rest *rest)
+{
+    if (rest->span)
+        free_inside(use, rest->span, rest->block);
+    if (rest->run)
+        mole_arena_give(&rest->heap->arena, use->slots, rest->run);
+}
+
+/* Whether the block may get another address. */
+static bool may_move(const struct mole_span *span, size_t bytes, unsigned how)
+{
+    return !stays(span, bytes, how) && !(how & MOLE_BLOCK_IN_PLACE);
+}
+
+static struct mole_use begin_resize(const struct mole_span *span, size_t bytes,
+                                    unsigned how)
+{
+    bool passes = how & MOLE_BLOCK_UNGATED;
+    if (may_move(span, bytes, how))
+        return mole_thread_begin(span->heap, passes);
+    return mole_thread_begin_with(span->heap, mole_thread_cache(span->heap), passes);
+}
+
+/* What grew is cleared outside of the operation. */
+static void *clear_growth(void *at, size_t old, size_t bytes, unsigned how)
+{
+    if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)
+        memset((char *)at + old, 0, bytes - old);
+    return at;
+}
+
 void *mole_block_resize(struct mole_span *span, void *block, size_t bytes, unsigned how)
 {
     size_t old = mole_span_bytes(span, block);
-    bool may_move = !stays(span, bytes, how) && !(how & MOLE_BLOCK_IN_PLACE);
-    struct mole_use use =
-        may_move ? mole_thread_begin(span->heap, how & MOLE_BLOCK_UNGATED)
-                 : mole_thread_begin_with(span->heap, mole_thread_cache(span->heap),
-                                          how & MOLE_BLOCK_UNGATED);
-    void *at = resize_inside(&use, span, block, bytes, how);
+    struct mole_block_rest rest = {.heap = span->heap};
+    struct mole_use use = begin_resize(span, bytes, how);
+    void *at = resize_inside(&use, span, block, bytes, how, &rest);
+    release(&use, &rest);
     mole_thread_end(&use);
-    if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)
-        memset((char *)at + old, 0, bytes - old);
-    if (may_move)
+    if (at != block)
         mole_purger_poke();
-    return at;
+    return clear_growth(at, old, bytes, how);
+}
+
+void *mole_block_resize_begin(struct mole_span *span, void *block, size_t bytes,
+                              unsigned how, struct mole_block_rest *rest)
+{
+    size_t old = mole_span_bytes(span, block);
+    *rest = (struct mole_block_rest){.heap = span->heap};
+    struct mole_use use = begin_resize(span, bytes, how);
+    void *at = resize_inside(&use, span, block, bytes, how, rest);
+    mole_thread_end(&use);
+    return clear_growth(at, old, bytes, how);
+}
+
+void mole_block_resize_end(struct mole_block_rest *rest, unsigned how)
+{
+    if (!rest->span && !rest->run)
+        return;
+    struct mole_tcache *cache =
+        rest->span ? cache_for(rest->span) : mole_thread_cache(rest->heap);
+    struct mole_use use =
+        mole_thread_begin_with(rest->heap, cache, how & MOLE_BLOCK_UNGATED);
+    release(&use, rest);
+    mole_thread_end(&use);
+    mole_purger_poke();
 }

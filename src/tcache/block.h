@@ -11,6 +11,7 @@ enum {
     MOLE_BLOCK_ZERO = 1,     /* clear a new block, or what grows */
     MOLE_BLOCK_IN_PLACE = 2, /* resize, but never move */
     MOLE_BLOCK_UNGATED = 4,  /* also while another thread has shut the heap's gate */
+    MOLE_BLOCK_APART = 8,    /* a new block in pages of its own, whatever its size */
 };
 
 /*
@@ -53,3 +54,22 @@ mole_shared size_t mole_block_room(const struct mole_span *span);
 /* Resize such a block. Its address after that, or NULL: nothing happened. */
 mole_shared void *mole_block_resize(struct mole_span *span, void *block, size_t bytes,
                                     unsigned how) mole_must_check;
+
+/*
+ * What a block left behind that got another address: the old block, which still is one,
+ * or the run it was in; or nothing.
+ */
+struct mole_block_rest {
+    struct mole_heap *heap;
+    struct mole_span *span;
+    void *block;
+    struct mole_run *run;
+};
+
+/*
+ * The same in two steps: nobody else gets the old address before the second one. How it
+ * was resized, APART included, decides whether there is a rest.
+ */
+void *mole_block_resize_begin(struct mole_span *span, void *block, size_t bytes,
+                              unsigned how, struct mole_block_rest *rest) mole_must_check;
+void mole_block_resize_end(struct mole_block_rest *rest, unsigned how);

@@ -7,6 +7,7 @@
 #include "arena/census.h"
 #include "arena/region.h"
 #include "arena/rejoin.h"
+#include "base/check.h"
 #include "os/twin.h"
 #include "tcache/page_run.h"
 #include "tcache/purger.h"
@@ -79,6 +80,25 @@ static void repair(struct mole_heap *heap, bool was_alone)
     mole_slab_rebuild_torn(heap, NULL);
 }
 
+/*
+ * hooks_a: what else is to be called in a fork's child.
+ *   writers  mole_process_call_in_child
+ *   readers  the same; a fork's child
+ *   orders   relaxed: the child is ordered by fork
+ *   keeps    an entry that is set stays
+ */
+static _Atomic(mole_process_hook) hooks_a[MOLE_PROCESS_HOOKS];
+
+void mole_process_call_in_child(mole_process_hook hook)
+{
+    for (size_t i = 0; i < MOLE_PROCESS_HOOKS; i++) {
+        mole_process_hook none = NULL;
+        if (cas_rel(&hooks_a[i], &none, hook) || none == hook)
+            return;
+    }
+    check(false);
+}
+
 static void in_child_of_fork(void)
 {
     bool was_alone = mole_thread_is_alone();
@@ -88,6 +108,11 @@ static void in_child_of_fork(void)
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
         repair(heap, was_alone);
     mole_thread_forget_others();
+    for (size_t i = 0; i < MOLE_PROCESS_HOOKS; i++) {
+        mole_process_hook hook = load_rlx(&hooks_a[i]);
+        if (hook)
+            hook();
+    }
 }
 
 /* The process heap, with a cache that its first user adopts. */

@@ -24,5 +24,13 @@ mole_shared bool mole_process_start(void) mole_must_check;
 struct mole_heap *mole_process_heap(void);
 mole_shared struct mole_heap *mole_process_malloc_heap(void);
 
+/*
+ * Have `hook()` called in the child of each fork from now on, after all of this is put
+ * right. Once for each hook, however often it is asked for.
+ */
+typedef void (*mole_process_hook)(void);
+enum { MOLE_PROCESS_HOOKS = 4 };
+void mole_process_call_in_child(mole_process_hook hook);
+
 /* Bytes in malloc's live blocks. */
 mole_shared size_t mole_process_malloc_bytes(void);

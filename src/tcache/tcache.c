@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "arena/mode.h"
+
 struct mole_meta_stack mole_tcache_shared;
 static struct mole_meta_stack unkept;
 
@@ -12,7 +14,7 @@ static struct mole_meta_stack unkept;
  */
 static void empty(struct mole_tcache *cache)
 {
-    store_rlx(&cache->owner.key_a, MOLE_NO_KEY);
+    mole_mode_deny(&cache->owner);
     for (unsigned slot = 0; slot < MOLE_DIRECT_COUNT; slot++)
         cache->direct[slot] = &mole_tcache_none;
     for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)

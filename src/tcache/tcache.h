@@ -19,6 +19,7 @@
 
 #include "arena/heap.h"
 #include "arena/size_class.h"
+#include "base/draw.h"
 
 enum {
     MOLE_BATCHES =
@@ -51,8 +52,9 @@ struct mole_tcache {
     struct mole_batch batch[MOLE_BATCHES];
     uint64_t frees; /* by countdowns that were armed anew, and batches */
     struct mole_meta_stack
-        *home;    /* where the record goes when its heap ends, see create */
-    bool is_torn; /* in a fork's child: to be rebuilt from the tables */
+        *home;             /* where the record goes when its heap ends, see create */
+    struct mole_draw draw; /* bytes until a block is one of a sample */
+    bool is_torn;          /* in a fork's child: to be rebuilt from the tables */
 };
 
 /* The current slab where there is none: never has a free block. */

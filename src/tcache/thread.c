@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "os/grace.h"
 #include "tcache/page_run.h"
 #include "tcache/process.h"
 #include "tcache/purger.h"
@@ -20,7 +21,9 @@ struct mole_thread mole_thread_nobody = {
 static_assert(MOLE_RECENT == 4 * 8, "all of recent is filled");
 
 struct mole_tcache mole_tcache_idle = {
-    .owner.key_a = MOLE_NO_KEY,
+    .owner = {.alloc_key_a = MOLE_NO_KEY,
+              .free_key_a = MOLE_NO_KEY,
+              .watched_key_a = MOLE_NO_KEY},
     .direct = {TIMES_8(TIMES_8(&mole_tcache_none))},
     .current = {TIMES_8(TIMES_8(&mole_tcache_none)), TIMES_7(&mole_tcache_none)},
 };
@@ -392,6 +395,7 @@ void mole_thread_exit(void *value)
 {
     struct mole_thread *thread = value;
     mole_tls.is_dying = true;
+    mole_grace_end_thread();
     mole_tls.malloc_cache = &mole_tcache_idle;
     mole_tls.thread = &mole_thread_nobody;
     for (uint32_t i = 0; i < thread->kept_room; i++)

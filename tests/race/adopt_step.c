@@ -5,7 +5,7 @@
  * likewise. A cache is one thread's at most, none is lost from the list, and its key says
  * what the heap's word says.
  */
-#include "arena/heap.h"
+#include "arena/mode.h"
 #include "scenario.h"
 
 enum { OWNERS = 6, FIRST = 0x1000, OTHER = 0x2000 };
@@ -38,7 +38,7 @@ static struct mole_owner *make(uintptr_t thread)
     memset(owner, 0, sizeof *owner);
     owner->heap = record;
     owner->id = mole_heap_id(record);
-    store_rlx(&owner->key_a, MOLE_NO_KEY);
+    mole_mode_deny(owner);
     store_rel(&owner->thread_a, thread);
     return owner;
 }
@@ -102,10 +102,13 @@ static void settle(void)
     expect(made == OWNERS ||
                (int)(others_count + (adopted != NULL)) + orphans() == (int)made,
            "acted at %zu: a cache is nobody's", chosen);
-    bool has_mode = load_rlx(&record->word_a) & MOLE_MODE_MASK;
-    void *key = has_mode ? MOLE_NO_KEY : load_rlx(&record->handle_a);
+    void *handle = load_rlx(&record->handle_a);
+    bool is_spied = mole_mode_of(record);
     for (size_t i = 0; i < made; i++)
-        expect(load_rlx(&owners[i].key_a) == key,
+        expect(load_rlx(&owners[i].alloc_key_a) == (is_spied ? MOLE_NO_KEY : handle) &&
+                   load_rlx(&owners[i].free_key_a) == (is_spied ? MOLE_NO_KEY : handle) &&
+                   load_rlx(&owners[i].watched_key_a) ==
+                       (is_spied ? handle : MOLE_NO_KEY),
                "acted at %zu: the key of cache %zu is not what the heap's word says",
                chosen, i);
 }
@@ -151,14 +154,14 @@ static void fresh_before(void)
 
 static void fresh_in_mode_before(void)
 {
-    (void)mole_heap_change_modes(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
+    (void)mole_mode_change(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
     fresh_before();
 }
 
 static void two_in_mode_before(void)
 {
     two_orphans_before();
-    (void)mole_heap_change_modes(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
+    (void)mole_mode_change(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
 }
 
 static void adopt(void)
@@ -180,12 +183,12 @@ static void enlist(void)
 
 static void set_mode(void)
 {
-    (void)mole_heap_change_modes(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
+    (void)mole_mode_change(record, mole_heap_id(record), MOLE_MODE_SPIED, 0);
 }
 
 static void clear_mode(void)
 {
-    (void)mole_heap_change_modes(record, mole_heap_id(record), 0, MOLE_MODE_SPIED);
+    (void)mole_mode_change(record, mole_heap_id(record), 0, MOLE_MODE_SPIED);
 }
 
 static void other_adopts(void)

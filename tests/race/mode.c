@@ -4,7 +4,7 @@
  * other's blocks too. No block is handed out twice or lost, whichever paths a block has
  * gone.
  */
-#include "malloc/malloc.h"
+#include "malloc_mode.h"
 #include "race.h"
 #include "tcache/process.h"
 
@@ -140,11 +140,11 @@ static size_t switch_on_and_off(size_t wanted)
     size_t times = 0;
     while (!is_enough(wanted) && !atomic_load(&race_failed)) {
         atomic_fetch_add(&phase, 1);
-        mole_malloc_switch(false);
+        malloc_switch(false);
         atomic_fetch_add(&phase, 1);
         race_sleep_ms((unsigned)race_below(&random, 3));
         atomic_fetch_add(&phase, 1);
-        mole_malloc_switch(true);
+        malloc_switch(true);
         atomic_fetch_add(&phase, 1);
         race_sleep_ms((unsigned)race_below(&random, 3));
         times++;

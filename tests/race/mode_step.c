@@ -6,6 +6,7 @@
  * touch the cache any more; if it is, it may go on, and does.
  */
 #include "bait.h"
+#include "malloc_mode.h"
 #include "step.h"
 
 enum { LEAST_OUTSIDE = 4, LEAST_INSIDE = 4 };
@@ -102,7 +103,7 @@ static void do_operation(struct step_link *link, const struct operation *operati
                      operation->name);
     else
         race_require(after != before, "%s: it was no fast path", operation->name);
-    mole_malloc_switch(true);
+    malloc_switch(true);
     tidy_up();
 }
 
@@ -110,12 +111,12 @@ static void do_operation(struct step_link *link, const struct operation *operati
 
 static void set_mode(void)
 {
-    mole_malloc_switch(false);
+    malloc_switch(false);
     bool is_inside = load_acq(&bait.cache.owner.busy_a); /* HB-GATE-1 */
     shared->state = bait_state(&bait);
     atomic_store(&shared->outcome, is_inside ? INSIDE : OUTSIDE);
     if (is_inside)
-        mole_malloc_switch(true);
+        malloc_switch(true);
 }
 
 static void *run_on(void *argument)

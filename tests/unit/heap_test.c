@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "arena/heap.h"
+#include "arena/mode.h"
 
 #include "unit.h"
 
@@ -127,18 +127,18 @@ Test(heap, a_mode_changes_the_word_but_not_the_id)
     uint64_t id = mole_heap_id(heap);
     struct mole_tcache *cache = mole_tcache_create(heap, mole_thread_self(), NULL);
     require(cache != NULL, "no cache");
-    require(mole_heap_change_modes(heap, id, MOLE_MODE_SPIED, 0), "it is gone");
+    require(mole_mode_change(heap, id, MOLE_MODE_SPIED, 0), "it is gone");
     require(mole_heap_id(heap) == id, "the id changed");
     require(load_rlx(&heap->word_a) == (id | MOLE_MODE_SPIED), "the word has no mode");
-    require(load_rlx(&cache->owner.key_a) == MOLE_NO_KEY,
+    require(load_rlx(&cache->owner.alloc_key_a) == MOLE_NO_KEY,
             "the fast path would not notice");
     struct mole_tcache *next = mole_tcache_create(heap, mole_thread_self(), NULL);
     require(next != NULL, "no cache");
-    require(load_rlx(&next->owner.key_a) == MOLE_NO_KEY,
+    require(load_rlx(&next->owner.alloc_key_a) == MOLE_NO_KEY,
             "a new cache does not know of it");
-    require(mole_heap_change_modes(heap, id, 0, MOLE_MODE_SPIED), "it is gone");
-    require(load_rlx(&cache->owner.key_a) == handle_of(heap), "the mode stays");
-    require(load_rlx(&next->owner.key_a) == handle_of(heap), "the mode stays");
+    require(mole_mode_change(heap, id, 0, MOLE_MODE_SPIED), "it is gone");
+    require(load_rlx(&cache->owner.alloc_key_a) == handle_of(heap), "the mode stays");
+    require(load_rlx(&next->owner.alloc_key_a) == handle_of(heap), "the mode stays");
     require(mole_heap_find(handle_of(heap)) == heap, "it is not found");
 }
 
@@ -147,8 +147,7 @@ Test(heap, operations_work_while_a_mode_is_set)
     HANDLE handle = create_heap(0);
     give_back(handle, take(handle, 0, 100)); /* the fast path works now */
     struct mole_heap *heap = inside(handle);
-    require(mole_heap_change_modes(heap, mole_heap_id(heap), MOLE_MODE_SPIED, 0),
-            "it is gone");
+    require(mole_mode_change(heap, mole_heap_id(heap), MOLE_MODE_SPIED, 0), "it is gone");
     void *block = take(handle, 0, 100);
     require(HeapSize(handle, 0, block) == 100, "the size is another");
     give_back(handle, block);

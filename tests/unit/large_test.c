@@ -123,6 +123,15 @@ Test(large, resize_by_little_keeps_the_pages)
     require(is_all(block, (size_t)1000 * KIB, 0xDD), "pages were given back");
 }
 
+static char *grow(struct mole_span *span, size_t bytes)
+{
+    struct mole_run *old = mole_large_grow(heap, NULL, span, bytes);
+    if (!old)
+        return NULL;
+    mole_arena_give(&heap->arena, NULL, old);
+    return span->base;
+}
+
 static void grow_from(size_t bytes)
 {
     char *block = alloc(bytes, MOLE_ALIGN, false);
@@ -131,7 +140,7 @@ static void grow_from(size_t bytes)
     while (bytes < (size_t)32 * MIB) {
         struct mole_span *span = span_of(block);
         size_t more = span->room + 1 + bytes / 3;
-        char *grown = mole_large_grow(heap, NULL, span, more);
+        char *grown = grow(span, more);
         require(grown != NULL, "%zu bytes did not grow to %zu", bytes, more);
         require(span_of(grown) == span && mole_span_bytes(span, grown) == more,
                 "it has %zu bytes, not %zu", mole_span_bytes(span, grown), more);
@@ -169,7 +178,7 @@ Test(large, growth_takes_the_very_pages_along)
         char *old = alloc(bytes, MOLE_ALIGN, false);
         stamp(old, bytes, bytes);
         struct mole_span *span = span_of(old);
-        char *grown = mole_large_grow(heap, NULL, span, bytes * 2);
+        char *grown = grow(span, bytes * 2);
         require(grown != NULL && grown != old, "%zu bytes did not move", bytes);
         require(stamp_is_intact(grown, bytes, bytes), "%zu bytes changed", bytes);
         require(is_all(old, bytes, 0), "%zu bytes were copied, not moved", bytes);

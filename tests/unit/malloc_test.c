@@ -6,6 +6,7 @@
 
 #include "../misuse/dying.h"
 #include "../race/bait.h"
+#include "../race/malloc_mode.h"
 #include "arena/region.h"
 #include "tcache/block.h"
 
@@ -79,10 +80,10 @@ Test(malloc, without_a_mode_the_fast_paths_are_taken)
 Test(malloc, under_a_mode_no_fast_path_is_taken)
 {
     begin();
-    mole_malloc_switch(false);
+    malloc_switch(false);
     for (size_t i = 0; i < 100; i++)
         require_all_fast(false);
-    mole_malloc_switch(true);
+    malloc_switch(true);
     require_all_fast(true);
 }
 
@@ -113,7 +114,7 @@ Test(malloc, a_mode_lasts_until_it_is_taken_back)
 {
     void *more[64];
     begin();
-    mole_malloc_switch(false);
+    malloc_switch(false);
     size_t before = mole_process_malloc_bytes();
     uint64_t committed = mole_region_committed();
     for (size_t i = 0; i < LENGTH(more); i++)
@@ -126,7 +127,7 @@ Test(malloc, a_mode_lasts_until_it_is_taken_back)
     for (size_t i = 0; i < LENGTH(more); i++)
         mh_free(more[i]);
     require(mole_process_malloc_bytes() >= before, "more was freed than there was");
-    mole_malloc_switch(true);
+    malloc_switch(true);
     freed = get(200);
     require_fast(free_block, true, "free afterwards");
 }
@@ -135,13 +136,13 @@ Test(malloc, under_a_mode_all_calls_work_and_nothing_is_left)
 {
     begin();
     size_t before = mole_process_malloc_bytes();
-    mole_malloc_switch(false);
+    malloc_switch(false);
     run_workers(4, use_malloc, NULL);
     const char *wrong = use_malloc(NULL);
     require(!wrong, "%s", wrong);
     require(mole_process_malloc_bytes() == before, "%zu bytes are left",
             mole_process_malloc_bytes() - before);
-    mole_malloc_switch(true);
+    malloc_switch(true);
     require(mole_process_malloc_bytes() == before, "%zu bytes are left then",
             mole_process_malloc_bytes() - before);
 }
@@ -150,11 +151,11 @@ Test(malloc, under_a_mode_all_calls_work_and_nothing_is_left)
 Test(malloc, memory_that_came_under_a_mode_is_known_to_the_fast_paths)
 {
     begin();
-    mole_malloc_switch(false);
+    malloc_switch(false);
     for (size_t i = 0; i < 64; i++)
         get(MIB);
     require(bait_init(&bait), "no memory for the bait");
-    mole_malloc_switch(true);
+    malloc_switch(true);
     bait_lay(&bait);
     freed = mh_malloc(BAIT_SMALL);
     bait_lift(&bait);
@@ -175,7 +176,7 @@ static void ask_it(void *pointer)
 Test(malloc, under_a_mode_misuse_dies_and_names_the_pointer)
 {
     begin();
-    mole_malloc_switch(false);
+    malloc_switch(false);
     for (EACH_SIZE(bytes)) {
         char *block = get(bytes);
         require_death(free_it, block + 1, "interior free");
@@ -197,7 +198,7 @@ Test(malloc, under_a_mode_a_second_free_of_another_threads_block_dies)
 {
     void *block;
     begin();
-    mole_malloc_switch(false);
+    malloc_switch(false);
     run_workers(1, allocate_there, &block);
     mh_free(block);
     require_death(free_it, block, "double free of another thread's block");
@@ -207,7 +208,7 @@ Test(malloc, under_a_mode_foreign_addresses_are_tolerated)
 {
     alignas(16) static char statics[64];
     begin();
-    mole_malloc_switch(false);
+    malloc_switch(false);
     uint64_t before = mole_block_foreign();
     errno = ERRNO_SENTINEL;
     mh_free(statics);

@@ -122,7 +122,7 @@ Test(thread, the_fast_path_finds_the_cache_by_the_handle)
     struct mole_tcache *cache = mole_thread_recent(heap);
     require(cache == mole_thread_cache(record), "it finds another cache");
     require(cache->owner.heap == record, "it finds another heap's");
-    require(load_rlx(&cache->owner.key_a) == heap, "its key is another");
+    require(load_rlx(&cache->owner.alloc_key_a) == heap, "its key is another");
     require(cache->owner.id == mole_heap_id(record), "its id is another");
 }
 
@@ -131,7 +131,7 @@ Test(thread, the_fast_path_finds_nothing_for_an_unknown_handle)
     begin();
     HANDLE strange = (char *)heap + ((size_t)MOLE_CHUNK << 5); /* the same place */
     require(mole_thread_recent(strange) == mole_thread_recent(heap), "another place");
-    require(load_rlx(&mole_thread_recent(strange)->owner.key_a) != strange,
+    require(load_rlx(&mole_thread_recent(strange)->owner.alloc_key_a) != strange,
             "it is remembered");
 }
 
@@ -143,7 +143,7 @@ Test(thread, what_is_remembered_of_a_dead_heap_is_no_new_heaps)
     struct mole_heap *old = record;
     destroy_heap(heap);
     require(load_rlx(&old->word_a) != id, "the dead heap's word is still there");
-    require(load_rlx(&cache->owner.key_a) == MOLE_NO_KEY, "its cache has a key");
+    require(load_rlx(&cache->owner.alloc_key_a) == MOLE_NO_KEY, "its cache has a key");
     for (int i = 0; i < 100; i++) {
         HANDLE next = create_heap(0);
         require(mole_heap_id(inside(next)) != id, "a new heap has the old id");
@@ -297,12 +297,12 @@ Test(thread, a_cache_that_cannot_be_kept_is_not_remembered)
         struct mole_heap *made = inside(next);
         struct mole_tcache *recent = mole_thread_recent(next);
         require(mole_thread_cache(made) == NULL, "the test does not make keeping fail");
-        require(load_rlx(&recent->owner.key_a) != next,
+        require(load_rlx(&recent->owner.alloc_key_a) != next,
                 "the fast path finds a stranger's cache");
         for (unsigned place = 0; place < MOLE_RECENT; place++)
             require(mole_tls.thread->recent[place] == &mole_tcache_idle ||
                         mole_thread_owns(&mole_tls.thread->recent[place]->owner) ||
-                        load_rlx(&mole_tls.thread->recent[place]->owner.key_a) ==
+                        load_rlx(&mole_tls.thread->recent[place]->owner.alloc_key_a) ==
                             MOLE_NO_KEY,
                     "a place leads to a cache that is up for adoption");
         destroy_heap(next);

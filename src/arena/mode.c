@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/mode.h"
+
+#include "os/barrier.h"
+
+/*
+ * to_come_a: the modes of heaps to come.
+ *   writers  mole_mode_change_to_come
+ *   readers  create
+ *   orders   relaxed, between fences: HB-MODE-1
+ *   keeps    MOLE_MODE_FENCED stays
+ */
+static _Atomic(unsigned) to_come_a;
+
+struct keys {
+    void *alloc;
+    void *free;
+    void *watched;
+};
+
+/*
+ * Malloc's heap has no handle, and one key only: its other modes are in the limits of
+ * malloc's fast paths, which follow.
+ */
+static struct keys keys_of(struct mole_heap *heap)
+{
+    void *handle = load_rlx(&heap->handle_a);
+    void *key = handle ? handle : MOLE_NO_KEY;
+    unsigned modes = mole_mode_of(heap);
+    bool is_watched = modes && !(modes & ~(unsigned)MOLE_MODE_WATCHED);
+    return (struct keys){
+        .alloc = modes ? MOLE_NO_KEY : key,
+        .free = modes & ~(unsigned)MOLE_MODE_SAMPLED ? MOLE_NO_KEY : key,
+        .watched = !is_watched ? MOLE_NO_KEY
+                   : handle    ? handle
+                               : MOLE_MALLOC_KEY,
+    };
+}
+
+static void store_keys(struct mole_owner *owner, struct keys keys)
+{
+    store_rel(&owner->alloc_key_a, keys.alloc);     /* HB-GATE-2 */
+    store_rel(&owner->free_key_a, keys.free);       /* HB-GATE-2 */
+    store_rel(&owner->watched_key_a, keys.watched); /* HB-GATE-2 */
+}
+
+bool mole_mode_change(struct mole_heap *heap, uint64_t id, unsigned set, unsigned clear)
+{
+    mole_lock_acquire(&heap->mode_lock);
+    uint64_t word = load_rlx(&heap->word_a);
+    bool is_same;
+    do {
+        is_same = id && (word & ~(uint64_t)MOLE_MODE_MASK) == id;
+    } while (is_same && !cas_weak_rel(&heap->word_a, &word, /* HB-GATE-2 */
+                                      (word & ~(uint64_t)clear) | set));
+    if (is_same) {
+        fence_seq_cst(); /* HB-MODE-1 */
+        for (struct mole_owner *owner = mole_heap_owners(heap); owner;
+             owner = owner->next)
+            store_keys(owner, keys_of(heap));
+        if (heap->follow)
+            heap->follow(mole_mode_of(heap));
+    }
+    mole_lock_release(&heap->mode_lock);
+    return is_same;
+}
+
+void mole_mode_deny(struct mole_owner *owner)
+{
+    store_keys(owner, (struct keys){MOLE_NO_KEY, MOLE_NO_KEY, MOLE_NO_KEY});
+}
+
+void mole_mode_follow(struct mole_heap *heap, void (*follow)(unsigned modes))
+{
+    mole_lock_acquire(&heap->mode_lock);
+    heap->follow = follow;
+    follow(mole_mode_of(heap));
+    mole_lock_release(&heap->mode_lock);
+}
+
+void mole_mode_change_to_come(unsigned set, unsigned clear)
+{
+    unsigned modes = load_rlx(&to_come_a);
+    while (!cas_weak_rlx(&to_come_a, &modes, (modes & ~clear) | set)) {
+    }
+    fence_seq_cst(); /* HB-MODE-1 */
+}
+
+void mole_mode_go_fenced(void)
+{
+    if (load_rlx(&to_come_a) & MOLE_MODE_FENCED)
+        return;
+    mole_heap_hold_all();
+    mole_mode_change_to_come(MOLE_MODE_FENCED, 0);
+    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
+        (void)mole_mode_change(heap, mole_heap_id(heap), MOLE_MODE_FENCED, 0);
+    mole_heap_release_all();
+    mole_barrier_drain();
+}
+
+void mole_mode_give_keys(struct mole_owner *owner)
+{
+    struct mole_heap *heap = owner->heap;
+    unsigned modes;
+    do {
+        modes = mole_mode_of(heap);
+        store_keys(owner, keys_of(heap));
+        fence_seq_cst();                   /* HB-MODE-1 */
+    } while (mole_mode_of(heap) != modes); /* changed, maybe before the stores */
+}
+
+void mole_mode_begin(struct mole_heap *heap)
+{
+    fence_seq_cst(); /* HB-MODE-1 */
+    unsigned modes = load_rlx(&to_come_a);
+    if (unlikely(modes))
+        (void)mole_mode_change(heap, mole_heap_id(heap), modes, 0);
+}

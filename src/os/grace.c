@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "os/grace.h"
+
+#include <assert.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <urcu/static/urcu-bp.h>
+
+#include "base/atom.h"
+#include "os/barrier.h"
+#include "os/thread.h"
+
+#define LIBRARY "liburcu-bp.so.8"
+
+/* What __tls_get_addr wants to know. */
+struct tls_place {
+    unsigned long module;
+    unsigned long offset;
+};
+
+/* Weak: a static program need not have these. */
+extern __attribute__((weak)) __typeof__(dlopen) dlopen;
+extern __attribute__((weak)) __typeof__(dlsym) dlsym;
+extern __attribute__((weak)) __typeof__(dlinfo) dlinfo;
+
+/* liburcu's. Const after mole_grace_prepare, but that a fork's child lets go of it. */
+static struct {
+    bool is_loaded;
+    void (*read_lock)(void);
+    void (*wait)(void);
+    const _Atomic(unsigned long) *period;
+    int *has_membarrier;
+    void *(*find_tls)(struct tls_place *); /* __tls_get_addr */
+    struct tls_place reader;
+} urcu;
+static_assert(offsetof(struct urcu_bp_gp, ctr) == 0 &&
+                  offsetof(struct urcu_bp_reader, ctr) == 0 && URCU_BP_GP_COUNT == 1 &&
+                  URCU_BP_GP_CTR_NEST_MASK == MOLE_GRACE_NESTING,
+              "grace.h repeats how liburcu counts");
+
+struct mole_grace_state mole_grace_state;
+
+/* Places where no reader is: of threads that liburcu does not know, or must not. */
+static _Atomic(unsigned long) *unknown;
+static _Atomic(unsigned long) *nobody;
+
+_Thread_local _Atomic(unsigned long) **mole_grace_place = &unknown;
+static _Thread_local uint16_t depth[2]; /* counted sections open, by phase */
+
+/* The reader of the thread that forked, if it had sections open: in the child. */
+static _Atomic(unsigned long) *carried;
+static uintptr_t carried_thread; /* that thread */
+
+/*
+ * phase_a: 0 or 1, where sections are counted that open now.
+ *   writers  mole_grace_wait, under its lock
+ *   readers  enter
+ *   orders   between fences: HB-GRACE-2
+ *   keeps    two waits go through both phases
+ *
+ * inside_a: sections open that were counted in that phase.
+ *   writers  enter, leave
+ *   readers  mole_grace_wait
+ *   orders   add sequentially consistent, subtract release, load acquire: HB-GRACE-1
+ *   keeps    falls to 0 in a phase that is not the current one
+ */
+static _Atomic(unsigned) phase_a;
+static _Atomic(uint64_t) inside_a[2];
+static pthread_mutex_t wait_lock = PTHREAD_MUTEX_INITIALIZER;
+
+#if defined(__SANITIZE_THREAD__)
+enum { IS_VISIBLE = 0 };
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+enum { IS_VISIBLE = 0 };
+#else
+enum { IS_VISIBLE = 1 };
+#endif
+#else
+enum { IS_VISIBLE = 1 };
+#endif
+
+static bool find_reader(void *library)
+{
+    size_t module = 0;
+    void *start = NULL;
+    void *reader = dlsym(library, "urcu_bp_reader");
+    if (!reader || dlinfo(library, RTLD_DI_TLS_MODID, &module) != 0 ||
+        dlinfo(library, RTLD_DI_TLS_DATA, &start) != 0 || !start)
+        return false;
+    urcu.reader.module = module;
+    urcu.reader.offset = (size_t)((char *)reader - (char *)start);
+    return true;
+}
+
+/* A function of the library's. Between object and function pointers, POSIX's way. */
+static bool find(void *library, const char *name, void *function)
+{
+    *(void **)function = dlsym(library, name);
+    return *(void **)function != NULL;
+}
+
+static int has_interpreter(struct dl_phdr_info *program, size_t bytes, void *result)
+{
+    (void)bytes;
+    for (size_t i = 0; i < program->dlpi_phnum; i++)
+        if (program->dlpi_phdr[i].p_type == PT_INTERP)
+            *(bool *)result = true;
+    return 1; /* the others are libraries */
+}
+
+/* A static program would get a second C library with liburcu. */
+static bool may_load(void)
+{
+    bool is_dynamic = false;
+    dl_iterate_phdr(has_interpreter, &is_dynamic);
+    return is_dynamic && dlopen && dlsym && dlinfo && mole_barrier_all();
+}
+
+static bool load(void)
+{
+    if (!may_load())
+        return false;
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    return library && find(library, "urcu_bp_read_lock", &urcu.read_lock) &&
+           find(library, "urcu_bp_synchronize_rcu", &urcu.wait) &&
+           find(RTLD_DEFAULT, "__tls_get_addr", &urcu.find_tls) &&
+           find(library, "urcu_bp_gp", &urcu.period) &&
+           find(library, "urcu_bp_has_sys_membarrier", &urcu.has_membarrier) &&
+           find_reader(library);
+}
+
+static void prepare(void)
+{
+    int saved = errno;
+    urcu.is_loaded = IS_VISIBLE && load();
+    mole_grace_state.period_a = urcu.period;
+    errno = saved;
+}
+
+void mole_grace_prepare(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, prepare);
+}
+
+static struct mole_grace enter_counted(void)
+{
+    unsigned phase = load_rlx(&phase_a);
+    add_seq_cst(&inside_a[phase], 1); /* HB-GRACE-2 */
+    fence_seq_cst();
+    depth[phase]++;
+    return (struct mole_grace){.phase = phase};
+}
+
+/* A section inside another one, a thread's first, or one that is to be counted. */
+struct mole_grace mole_grace_enter_slow(void)
+{
+    _Atomic(unsigned long) *reader = *mole_grace_place;
+    if (reader) {
+        store_rlx(reader, load_rlx(reader) + 1);
+        return (struct mole_grace){.reader_a = reader};
+    }
+    /* A thread that had a reader and has none any more is ending. */
+    if (mole_grace_place != &unknown || !urcu.is_loaded)
+        return enter_counted();
+    mole_grace_place = &nobody; /* while liburcu itself allocates */
+    urcu.read_lock();
+    mole_grace_place = urcu.find_tls(&urcu.reader);
+    return (struct mole_grace){.reader_a = *mole_grace_place};
+}
+
+void mole_grace_leave_slow(struct mole_grace section)
+{
+    if (section.reader_a) {
+        fence_seq_cst();
+        store_rel(section.reader_a, load_rlx(section.reader_a) - 1); /* HB-GRACE-1 */
+        return;
+    }
+    depth[section.phase]--;
+    sub_rel(&inside_a[section.phase], 1); /* HB-GRACE-1 */
+}
+
+static bool is_open(_Atomic(unsigned long) *reader)
+{
+    return reader && load_acq(reader) & MOLE_GRACE_NESTING; /* HB-GRACE-1 */
+}
+
+bool mole_grace_is_inside(void)
+{
+    return depth[0] || depth[1] || is_open(*mole_grace_place) ||
+           (carried_thread == mole_thread_self() && is_open(carried));
+}
+
+/*
+ * Both phases once: a section that read the old phase just before it changed is met in
+ * the second.
+ */
+static void wait_for_counted(void)
+{
+    pthread_mutex_lock(&wait_lock);
+    for (int i = 0; i < 2; i++) {
+        unsigned phase = load_rlx(&phase_a);
+        fence_seq_cst(); /* HB-GRACE-2 */
+        store_rlx(&phase_a, !phase);
+        fence_seq_cst();
+        for (unsigned turns = 0; load_acq(&inside_a[phase]); turns++) /* HB-GRACE-1 */
+            turns < 1000 ? mole_thread_yield() : mole_thread_sleep_ms(1);
+    }
+    pthread_mutex_unlock(&wait_lock);
+}
+
+/* Of the thread that forked: sections it had open then. */
+static void wait_for_carried(void)
+{
+    for (unsigned turns = 0; is_open(carried); turns++)
+        turns < 1000 ? mole_thread_yield() : mole_thread_sleep_ms(1);
+}
+
+void mole_grace_wait(void)
+{
+    if (urcu.is_loaded) {
+        /* liburcu ends the process when a filter denies the barrier that it had. */
+        if (!mole_barrier_all() && !load_rlx(&mole_grace_state.is_fenced_a)) {
+            store_rlx(&mole_grace_state.is_fenced_a, true);
+            CMM_STORE_SHARED(*urcu.has_membarrier, 0);
+            mole_barrier_drain();
+        }
+        urcu.wait();
+    }
+    wait_for_counted();
+    wait_for_carried();
+}
+
+void mole_grace_end_thread(void)
+{
+    mole_grace_place = &nobody;
+}
+
+/*
+ * liburcu's own state may be torn in the child, where nobody holds what guarded it: from
+ * here on sections are counted. Its fork handlers would avoid that by waiting for a grace
+ * period under way, so that a callback which forks might wait for itself.
+ */
+void mole_grace_repair(void)
+{
+    pthread_mutex_init(&wait_lock, NULL);
+    if (is_open(*mole_grace_place))
+        carried = *mole_grace_place, carried_thread = mole_thread_self();
+    urcu.is_loaded = false;
+    mole_grace_place = &unknown;
+    store_rlx(&inside_a[0], depth[0]);
+    store_rlx(&inside_a[1], depth[1]);
+}

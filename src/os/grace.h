@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Read-side sections and grace periods: mole_grace_wait returns when every section that
+ * was open at the call has been closed. Sections nest; opening and closing them never
+ * waits.
+ *
+ * Grace periods are liburcu's (flavour bp). It is loaded by mole_grace_prepare, before
+ * the first section, and not linked: where the system denies part of membarrier its
+ * constructor ends the process. There, in threads that are ending, in the children of
+ * forks, in static programs, and under ThreadSanitizer, which does not see into liburcu,
+ * sections are counted instead: that takes longer, and threads meet in the counters.
+ *
+ * Of liburcu's the read side is repeated here, so that it can be inlined: a thread's
+ * reader is one word, how many sections it has open and in which period the first of them
+ * began.
+ *
+ *  label       release side                  acquire side           makes visible
+ *  HB-GRACE-1  leave: subtract, or the word  wait: load of it       what the section did
+ *  HB-GRACE-2  wait: swap of phase_a, fence  enter: add, fence      see mole_grace_wait
+ */
+#pragma once
+
+#include "base/atom.h"
+#include "base/attr.h"
+
+/* A section that is open. */
+struct mole_grace {
+    /*
+     * reader_a: the thread's word in liburcu; NULL: the section is counted.
+     *   writers  the thread
+     *   readers  liburcu's grace periods
+     *   orders   liburcu's: a membarrier on the other side, or a fence on this one
+     *   keeps    what liburcu expects of a reader
+     */
+    _Atomic(unsigned long) *reader_a;
+    unsigned phase; /* where it is counted */
+};
+
+/* The low half of a reader: sections open. */
+#define MOLE_GRACE_NESTING ((1UL << (sizeof(long) * 4)) - 1)
+
+/* What readers need to know. */
+struct mole_grace_state {
+    /*
+     * period_a: what a reader is set to when its first section opens.
+     *   writers  liburcu's grace periods
+     *   readers  enter
+     *   orders   liburcu's
+     *   keeps    its low half is 1
+     */
+    const _Atomic(unsigned long) *period_a; /* const after mole_grace_prepare */
+
+    /*
+     * is_fenced_a: readers have to have a fence.
+     *   writers  mole_grace_wait, when membarrier turns out to be denied
+     *   readers  enter, leave
+     *   orders   relaxed: what is under way then is drained
+     *   keeps    never false again
+     */
+    _Atomic(bool) is_fenced_a;
+};
+extern mole_own struct mole_grace_state mole_grace_state;
+
+/*
+ * Where liburcu notes the thread's reader; NULL is noted there when it has none.
+ */
+extern mole_own _Thread_local _Atomic(unsigned long) **mole_grace_place
+    __attribute__((tls_model("initial-exec")));
+
+/*
+ * Before the first section of the process, outside of any operation: loads and allocates.
+ */
+void mole_grace_prepare(void);
+
+mole_slow struct mole_grace mole_grace_enter_slow(void);
+mole_slow void mole_grace_leave_slow(struct mole_grace section);
+
+mole_hot struct mole_grace mole_grace_enter(void)
+{
+    _Atomic(unsigned long) *reader = *mole_grace_place;
+    if (unlikely(!reader || load_rlx(reader) & MOLE_GRACE_NESTING))
+        return mole_grace_enter_slow();
+    store_rlx(reader, load_rlx(mole_grace_state.period_a));
+    fence_compiler();
+    if (unlikely(load_rlx(&mole_grace_state.is_fenced_a)))
+        fence_seq_cst();
+    return (struct mole_grace){.reader_a = reader};
+}
+
+mole_hot void mole_grace_leave(struct mole_grace section)
+{
+    _Atomic(unsigned long) *reader = section.reader_a;
+    if (unlikely(!reader || load_rlx(&mole_grace_state.is_fenced_a))) {
+        mole_grace_leave_slow(section);
+        return;
+    }
+    store_rel(reader, load_rlx(reader) - 1); /* HB-GRACE-1 */
+}
+
+/* Whether the calling thread is inside a section; then it must not wait. */
+bool mole_grace_is_inside(void);
+
+void mole_grace_wait(void);
+
+/* The calling thread is ending: from now on its sections are counted. */
+void mole_grace_end_thread(void);
+
+/* In a fork's child: sections of vanished threads are closed. */
+void mole_grace_repair(void);

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "spy/set.h"
+
+#include <string.h>
+
+#include "base/atom.h"
+#include "os/grace.h"
+#include "os/pages.h"
+#include "os/thread.h"
+
+/* Sets are made of whole reservations, whatever the system's pages are. */
+enum { SET_STEP = 1 << 16 };
+
+_Atomic(struct mole_set *) mole_set_a;
+
+static struct mole_lock lock = MOLE_LOCK;
+static struct mole_set *retired; /* under lock: the newest first */
+static uint64_t retired_count;   /* under lock */
+static uint64_t last_serial;     /* who adds */
+
+static size_t bytes_for(size_t count)
+{
+    return mole_round_up(sizeof(struct mole_set) + count * sizeof(struct mole_set_entry),
+                         SET_STEP);
+}
+
+static struct mole_set *create_set(size_t count)
+{
+    size_t bytes = bytes_for(count);
+    struct mole_set *set = mole_pages_reserve(bytes, SET_STEP);
+    if (!set)
+        return NULL;
+    if (!mole_pages_commit(set, bytes)) {
+        mole_pages_release(set, bytes);
+        return NULL;
+    }
+    set->count = count;
+    return set;
+}
+
+struct mole_set_traits mole_set_traits;
+
+static void sum_up(const struct mole_set *set)
+{
+    size_t sample_bytes = 0;
+    bool has_veto = false;
+    for (size_t i = 0; set && i < set->count; i++) {
+        const struct mh_spy *spy = &set->entries[i].spy;
+        size_t mean = spy->sample_bytes;
+        if (mean && (!sample_bytes || mean < sample_bytes))
+            sample_bytes = mean;
+        has_veto = has_veto || (!mean && spy->may_allocate);
+    }
+    store_rlx(&mole_set_traits.sample_bytes_a, sample_bytes);
+    store_rlx(&mole_set_traits.has_veto_a, has_veto);
+}
+
+/* Readers may still be inside the old set. */
+static void publish(struct mole_set *set)
+{
+    struct mole_set *old = load_rlx(&mole_set_a);
+    if (set)
+        set->serial = last_serial;
+    sum_up(set);
+    store_rel(&mole_set_a, set); /* HB-SET-1 */
+    if (!old)
+        return;
+    mole_lock_acquire(&lock);
+    old->retired = ++retired_count;
+    old->next_retired = retired;
+    retired = old;
+    mole_lock_release(&lock);
+}
+
+static const struct mole_set_entry *find_in(const struct mole_set *set,
+                                            const struct mh_spy *key)
+{
+    for (size_t i = 0; set && i < set->count; i++)
+        if (set->entries[i].key == key)
+            return &set->entries[i];
+    return NULL;
+}
+
+/* A bit that no spy of the set has; 0: all are taken. */
+static uint32_t free_bit(const struct mole_set *set)
+{
+    uint32_t taken = 0;
+    for (size_t i = 0; set && i < set->count; i++)
+        taken |= set->entries[i].bit;
+    return (taken + 1) & ~taken & MOLE_SET_MASK;
+}
+
+int mole_set_add(const struct mh_spy *spy, uint64_t scope)
+{
+    const struct mole_set *old = load_rlx(&mole_set_a);
+    if (find_in(old, spy))
+        return MH_ATTACHED;
+    struct mole_set_entry entry = {.key = spy, .scope = scope};
+    memcpy(&entry.spy, spy, spy->size < sizeof *spy ? spy->size : sizeof *spy);
+    entry.bit = entry.spy.sample_bytes ? free_bit(old) : 0;
+    size_t count = old ? old->count : 0;
+    struct mole_set *set =
+        !entry.spy.sample_bytes || entry.bit ? create_set(count + 1) : NULL;
+    if (!set)
+        return MH_NO_MEMORY;
+    if (old)
+        memcpy(set->entries, old->entries, count * sizeof entry);
+    entry.serial = ++last_serial;
+    set->entries[count] = entry;
+    publish(set);
+    return 0;
+}
+
+int mole_set_remove(const struct mh_spy *spy)
+{
+    const struct mole_set *old = load_rlx(&mole_set_a);
+    const struct mole_set_entry *gone = find_in(old, spy);
+    if (!gone)
+        return MH_DETACHED;
+    struct mole_set *set = NULL;
+    if (old->count > 1) {
+        set = create_set(old->count - 1);
+        if (!set)
+            return MH_NO_MEMORY;
+        size_t before = (size_t)(gone - old->entries);
+        memcpy(set->entries, old->entries, before * sizeof *gone);
+        memcpy(set->entries + before, gone + 1, (old->count - before - 1) * sizeof *gone);
+    }
+    publish(set);
+    return 0;
+}
+
+/* Under lock: take the sets off the list that were retired by then. */
+static struct mole_set *take_retired(uint64_t until)
+{
+    struct mole_set **link = &retired;
+    while (*link && (*link)->retired > until)
+        link = &(*link)->next_retired;
+    struct mole_set *old = *link;
+    *link = NULL;
+    return old;
+}
+
+void mole_set_settle(void)
+{
+    mole_lock_acquire(&lock);
+    uint64_t until = retired_count;
+    mole_lock_release(&lock);
+    mole_grace_wait();
+    mole_lock_acquire(&lock);
+    struct mole_set *old = take_retired(until);
+    mole_lock_release(&lock);
+    while (old) {
+        struct mole_set *next = old->next_retired;
+        mole_pages_release(old, bytes_for(old->count));
+        old = next;
+    }
+}
+
+void mole_set_repair(void)
+{
+    mole_lock_init(&lock);
+}
