@@ -95,12 +95,14 @@ static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
     return block;
 }
 
-static __attribute__((noinline)) LPVOID alloc_watched(HANDLE handle, DWORD flags,
-                                                      SIZE_T bytes)
+/* The heap may be watched; if not, there is something to do for the slow path. */
+static __attribute__((noinline)) LPVOID
+alloc_watched(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
 {
-    struct mole_tcache *cache = mole_thread_recent(handle);
-    void *block = handle != MOLE_NO_KEY ? mole_fast_alloc(cache, handle, bytes) : NULL;
-    return block ? block : alloc_slow(handle, flags, bytes);
+    if (unlikely(handle == MOLE_MALLOC_KEY))
+        return alloc_slow(handle, flags, bytes);
+    void *block = mole_fast_alloc(cache, handle, bytes);
+    return likely(block) ? block : alloc_slow(handle, flags, bytes);
 }
 
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
@@ -124,7 +126,7 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
     return block;
 slow:
     mole_tcache_leave(cache);
-    return alloc_watched(hHeap, dwFlags, dwBytes);
+    return alloc_watched(hHeap, dwFlags, dwBytes, cache);
 }
 
 static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
@@ -142,12 +144,12 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 }
 
 static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
-                                                   LPVOID block)
+                                                   LPVOID block, struct mole_span *span)
 {
-    struct mole_tcache *cache = mole_thread_recent(handle);
-    if (handle != MOLE_NO_KEY && mole_fast_free(cache, handle, block))
-        return TRUE;
-    return free_slow(handle, flags, block);
+    if (unlikely(handle == MOLE_MALLOC_KEY))
+        return free_slow(handle, flags, block);
+    bool is_freed = mole_fast_free(span, handle, block);
+    return likely(is_freed) ? TRUE : free_slow(handle, flags, block);
 }
 
 /*
@@ -208,7 +210,7 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
                  !mole_span_index(span, lpMem, &index) ||
                  !mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index])))) {
         mole_tcache_leave(cache);
-        return free_watched(hHeap, dwFlags, lpMem);
+        return free_watched(hHeap, dwFlags, lpMem, span);
     }
     mole_forget(index); /* else its entry's address is computed for both accesses */
     if (unlikely(!mole_tcache_push(span, index)))

@@ -15,25 +15,27 @@ static _Atomic(unsigned) to_come_a;
 struct keys {
     void *alloc;
     void *free;
-    void *watched;
+    void *sampled;
+    void *spied;
 };
 
 /*
- * Malloc's heap has no handle, and one key only: its other modes are in the limits of
- * malloc's fast paths, which follow.
+ * Malloc's heap has no handle, and two keys only: its other modes are in the limits of
+ * malloc's fast paths, which follow. What the same two are elsewhere while no spy watches
+ * is the one value that the Win32 functions look out for.
  */
 static struct keys keys_of(struct mole_heap *heap)
 {
     void *handle = load_rlx(&heap->handle_a);
     void *key = handle ? handle : MOLE_NO_KEY;
+    void *watched = handle ? handle : MOLE_MALLOC_KEY;
+    void *unwatched = handle ? MOLE_MALLOC_KEY : MOLE_NO_KEY;
     unsigned modes = mole_mode_of(heap);
-    bool is_watched = modes && !(modes & ~(unsigned)MOLE_MODE_WATCHED);
     return (struct keys){
         .alloc = modes ? MOLE_NO_KEY : key,
         .free = modes & ~(unsigned)MOLE_MODE_SAMPLED ? MOLE_NO_KEY : key,
-        .watched = !is_watched ? MOLE_NO_KEY
-                   : handle    ? handle
-                               : MOLE_MALLOC_KEY,
+        .sampled = modes == MOLE_MODE_SAMPLED ? watched : unwatched,
+        .spied = modes == MOLE_MODE_SPIED ? watched : unwatched,
     };
 }
 
@@ -41,7 +43,8 @@ static void store_keys(struct mole_owner *owner, struct keys keys)
 {
     store_rel(&owner->alloc_key_a, keys.alloc);     /* HB-GATE-2 */
     store_rel(&owner->free_key_a, keys.free);       /* HB-GATE-2 */
-    store_rel(&owner->watched_key_a, keys.watched); /* HB-GATE-2 */
+    store_rel(&owner->sampled_key_a, keys.sampled); /* HB-GATE-2 */
+    store_rel(&owner->spied_key_a, keys.spied);     /* HB-GATE-2 */
 }
 
 bool mole_mode_change(struct mole_heap *heap, uint64_t id, unsigned set, unsigned clear)
@@ -67,7 +70,7 @@ bool mole_mode_change(struct mole_heap *heap, uint64_t id, unsigned set, unsigne
 
 void mole_mode_deny(struct mole_owner *owner)
 {
-    store_keys(owner, (struct keys){MOLE_NO_KEY, MOLE_NO_KEY, MOLE_NO_KEY});
+    store_keys(owner, (struct keys){MOLE_NO_KEY, MOLE_NO_KEY, MOLE_NO_KEY, MOLE_NO_KEY});
 }
 
 void mole_mode_follow(struct mole_heap *heap, void (*follow)(unsigned modes))

@@ -35,19 +35,22 @@ struct mole_owner {
     struct mole_owner *next; /* the heap's list, const after the push */
 
     /*
-     * alloc_key_a, free_key_a, watched_key_a: what the fast paths compare a HANDLE with:
-     * the heap's while it lives with no mode set that forbids the path (heap.h), else
-     * MOLE_NO_KEY, which is nobody's. They stand for the heap's word in each cache.
+     * alloc_key_a, free_key_a, sampled_key_a, spied_key_a: what the fast paths compare a
+     * HANDLE with: the heap's while it lives with no mode set that forbids the path
+     * (mode.h), else one that is nobody's there. They stand for the heap's word in each
+     * cache.
      *   writers  create and destroy; whoever sets or clears a mode
      *            (mole_mode_change)
      *   readers  the owner's fast paths, and those of any thread that remembers the cache
      *   orders   a mode is set first and then awaited through busy_a: HB-GATE-1
-     *   keeps    no two live heaps' caches have the same; in malloc's heap only
-     *            watched_key_a is ever another than MOLE_NO_KEY: MOLE_MALLOC_KEY
+     *   keeps    the first two: a HANDLE of this heap's or MOLE_NO_KEY; the last two: the
+     *            same or MOLE_MALLOC_KEY; in malloc's heap none but the last two ever is
+     *            MOLE_MALLOC_KEY, and all else is MOLE_NO_KEY
      */
     alignas(MOLE_CACHE_LINE) _Atomic(void *) alloc_key_a;
     _Atomic(void *) free_key_a;
-    _Atomic(void *) watched_key_a;
+    _Atomic(void *) sampled_key_a;
+    _Atomic(void *) spied_key_a;
 
     /*
      * busy_a: the owner is inside an operation that the gate must wait for.

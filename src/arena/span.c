@@ -10,7 +10,8 @@
 struct mole_owner mole_owner_nobody = {.thread_a = MOLE_ORPHAN,
                                        .alloc_key_a = MOLE_NO_KEY,
                                        .free_key_a = MOLE_NO_KEY,
-                                       .watched_key_a = MOLE_NO_KEY};
+                                       .sampled_key_a = MOLE_NO_KEY,
+                                       .spied_key_a = MOLE_NO_KEY};
 struct mole_span mole_span_nobody = {.owner = &mole_owner_nobody, .free = MOLE_END};
 
 size_t mole_span_bytes(const struct mole_span *span, const void *address)

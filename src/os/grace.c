@@ -43,14 +43,14 @@ static_assert(offsetof(struct urcu_bp_gp, ctr) == 0 &&
 struct mole_grace_state mole_grace_state;
 
 /* Places where no reader is: of threads that liburcu does not know, or must not. */
-static _Atomic(unsigned long) *unknown;
-static _Atomic(unsigned long) *nobody;
+static struct mole_grace_reader *unknown;
+static struct mole_grace_reader *nobody;
 
-_Thread_local _Atomic(unsigned long) **mole_grace_place = &unknown;
+_Thread_local struct mole_grace_reader **mole_grace_place = &unknown;
 static _Thread_local uint16_t depth[2]; /* counted sections open, by phase */
 
 /* The reader of the thread that forked, if it had sections open: in the child. */
-static _Atomic(unsigned long) *carried;
+static struct mole_grace_reader *carried;
 static uintptr_t carried_thread; /* that thread */
 
 /*
@@ -135,6 +135,7 @@ static bool load(void)
 static void prepare(void)
 {
     int saved = errno;
+    mole_thread_find_errno();
     urcu.is_loaded = IS_VISIBLE && load();
     mole_grace_state.period_a = urcu.period;
     errno = saved;
@@ -158,10 +159,10 @@ static struct mole_grace enter_counted(void)
 /* A section inside another one, a thread's first, or one that is to be counted. */
 struct mole_grace mole_grace_enter_slow(void)
 {
-    _Atomic(unsigned long) *reader = *mole_grace_place;
+    struct mole_grace_reader *reader = *mole_grace_place;
     if (reader) {
-        store_rlx(reader, load_rlx(reader) + 1);
-        return (struct mole_grace){.reader_a = reader};
+        store_rlx(&reader->open_a, load_rlx(&reader->open_a) + 1);
+        return (struct mole_grace){.reader = reader};
     }
     /* A thread that had a reader and has none any more is ending. */
     if (mole_grace_place != &unknown || !urcu.is_loaded)
@@ -169,23 +170,18 @@ struct mole_grace mole_grace_enter_slow(void)
     mole_grace_place = &nobody; /* while liburcu itself allocates */
     urcu.read_lock();
     mole_grace_place = urcu.find_tls(&urcu.reader);
-    return (struct mole_grace){.reader_a = *mole_grace_place};
+    return (struct mole_grace){.reader = *mole_grace_place};
 }
 
 void mole_grace_leave_slow(struct mole_grace section)
 {
-    if (section.reader_a) {
-        fence_seq_cst();
-        store_rel(section.reader_a, load_rlx(section.reader_a) - 1); /* HB-GRACE-1 */
-        return;
-    }
     depth[section.phase]--;
     sub_rel(&inside_a[section.phase], 1); /* HB-GRACE-1 */
 }
 
-static bool is_open(_Atomic(unsigned long) *reader)
+static bool is_open(struct mole_grace_reader *reader)
 {
-    return reader && load_acq(reader) & MOLE_GRACE_NESTING; /* HB-GRACE-1 */
+    return reader && load_acq(&reader->open_a) & MOLE_GRACE_NESTING; /* HB-GRACE-1 */
 }
 
 bool mole_grace_is_inside(void)

@@ -23,20 +23,26 @@
 #include "base/atom.h"
 #include "base/attr.h"
 
-/* A section that is open. */
-struct mole_grace {
+/* The head of liburcu's record of a thread. */
+struct mole_grace_reader {
     /*
-     * reader_a: the thread's word in liburcu; NULL: the section is counted.
+     * open_a: sections open, and the period in which the first of them began.
      *   writers  the thread
      *   readers  liburcu's grace periods
-     *   orders   liburcu's: a membarrier on the other side, or a fence on this one
-     *   keeps    what liburcu expects of a reader
+     *   orders   liburcu's: a membarrier on the other side, or a fence on this one;
+     *            HB-GRACE-1
+     *   keeps    what liburcu expects of it
      */
-    _Atomic(unsigned long) *reader_a;
-    unsigned phase; /* where it is counted */
+    _Atomic(unsigned long) open_a;
 };
 
-/* The low half of a reader: sections open. */
+/* A section that is open. */
+struct mole_grace {
+    struct mole_grace_reader *reader; /* NULL: it is counted */
+    unsigned phase;                   /* where */
+};
+
+/* The low half of open_a: how many sections. */
 #define MOLE_GRACE_NESTING ((1UL << (sizeof(long) * 4)) - 1)
 
 /* What readers need to know. */
@@ -64,7 +70,7 @@ extern mole_own struct mole_grace_state mole_grace_state;
 /*
  * Where liburcu notes the thread's reader; NULL is noted there when it has none.
  */
-extern mole_own _Thread_local _Atomic(unsigned long) **mole_grace_place
+extern mole_own _Thread_local struct mole_grace_reader **mole_grace_place
     __attribute__((tls_model("initial-exec")));
 
 /*
@@ -75,26 +81,44 @@ void mole_grace_prepare(void);
 mole_slow struct mole_grace mole_grace_enter_slow(void);
 mole_slow void mole_grace_leave_slow(struct mole_grace section);
 
+/*
+ * Open a section, if that is as easy as it mostly is: the thread is in no other, and has
+ * a reader. Else NULL, and none is open.
+ */
+mole_hot struct mole_grace_reader *mole_grace_enter_fast(void)
+{
+    struct mole_grace_reader *reader = *mole_grace_place;
+    if (unlikely(!reader || load_rlx_folded(&reader->open_a) & MOLE_GRACE_NESTING))
+        return NULL;
+    store_rlx(&reader->open_a, load_rlx(mole_grace_state.period_a));
+    fence_compiler();
+    if (unlikely(load_rlx_folded(&mole_grace_state.is_fenced_a)))
+        fence_seq_cst();
+    return reader;
+}
+
+mole_hot void mole_grace_leave_fast(struct mole_grace_reader *reader)
+{
+    fence_compiler();
+    if (unlikely(load_rlx_folded(&mole_grace_state.is_fenced_a)))
+        fence_seq_cst();
+    store_rel(&reader->open_a, load_rlx(&reader->open_a) - 1); /* HB-GRACE-1 */
+}
+
 mole_hot struct mole_grace mole_grace_enter(void)
 {
-    _Atomic(unsigned long) *reader = *mole_grace_place;
-    if (unlikely(!reader || load_rlx(reader) & MOLE_GRACE_NESTING))
+    struct mole_grace_reader *reader = mole_grace_enter_fast();
+    if (unlikely(!reader))
         return mole_grace_enter_slow();
-    store_rlx(reader, load_rlx(mole_grace_state.period_a));
-    fence_compiler();
-    if (unlikely(load_rlx(&mole_grace_state.is_fenced_a)))
-        fence_seq_cst();
-    return (struct mole_grace){.reader_a = reader};
+    return (struct mole_grace){.reader = reader};
 }
 
 mole_hot void mole_grace_leave(struct mole_grace section)
 {
-    _Atomic(unsigned long) *reader = section.reader_a;
-    if (unlikely(!reader || load_rlx(&mole_grace_state.is_fenced_a))) {
+    if (unlikely(!section.reader))
         mole_grace_leave_slow(section);
-        return;
-    }
-    store_rel(reader, load_rlx(reader) - 1); /* HB-GRACE-1 */
+    else
+        mole_grace_leave_fast(section.reader);
 }
 
 /* Whether the calling thread is inside a section; then it must not wait. */

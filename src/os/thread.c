@@ -37,6 +37,13 @@ uint64_t mole_thread_serial(void)
     return serial;
 }
 
+ptrdiff_t mole_thread_errno_offset;
+
+void mole_thread_find_errno(void)
+{
+    mole_thread_errno_offset = (char *)&errno - (char *)__builtin_thread_pointer();
+}
+
 void mole_lock_init(struct mole_lock *lock)
 {
     pthread_mutex_init(&lock->mutex, NULL);

@@ -61,6 +61,19 @@ mole_hot uintptr_t mole_thread_self(void)
  */
 uint64_t mole_thread_serial(void);
 
+/*
+ * Where the C library has errno, from the thread pointer on: the same in all threads, for
+ * its thread-local storage is initial-exec. Set by mole_thread_find_errno.
+ */
+extern mole_own ptrdiff_t mole_thread_errno_offset;
+void mole_thread_find_errno(void);
+
+/* The thread's errno, without the indirect call that the name stands for. */
+mole_hot int *mole_thread_errno(void)
+{
+    return (int *)(void *)((char *)__builtin_thread_pointer() + mole_thread_errno_offset);
+}
+
 /* A moment of waiting for another processor. */
 mole_hot void mole_thread_relax(void)
 {

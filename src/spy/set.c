@@ -11,7 +11,12 @@
 /* Sets are made of whole reservations, whatever the system's pages are. */
 enum { SET_STEP = 1 << 16 };
 
-_Atomic(struct mole_set *) mole_set_a;
+/* An entry in no scope. */
+static const struct mole_set_entry in_no_scope;
+
+struct mole_set mole_set_nobody = {.only = &in_no_scope};
+_Atomic(struct mole_set *) mole_set_a = &mole_set_nobody;
+_Atomic(size_t) mole_set_sample_a;
 
 static struct mole_lock lock = MOLE_LOCK;
 static struct mole_set *retired; /* under lock: the newest first */
@@ -38,32 +43,30 @@ static struct mole_set *create_set(size_t count)
     return set;
 }
 
-struct mole_set_traits mole_set_traits;
-
-static void sum_up(const struct mole_set *set)
+/* The smallest sample_bytes of all sampling spies, or 0. */
+static size_t least_sample(const struct mole_set *set)
 {
-    size_t sample_bytes = 0;
-    bool has_veto = false;
-    for (size_t i = 0; set && i < set->count; i++) {
-        const struct mh_spy *spy = &set->entries[i].spy;
-        size_t mean = spy->sample_bytes;
-        if (mean && (!sample_bytes || mean < sample_bytes))
-            sample_bytes = mean;
-        has_veto = has_veto || (!mean && spy->may_allocate);
+    size_t least = 0;
+    for (size_t i = 0; i < set->count; i++) {
+        size_t mean = set->entries[i].spy.sample_bytes;
+        if (mean && (!least || mean < least))
+            least = mean;
     }
-    store_rlx(&mole_set_traits.sample_bytes_a, sample_bytes);
-    store_rlx(&mole_set_traits.has_veto_a, has_veto);
+    return least;
 }
 
 /* Readers may still be inside the old set. */
 static void publish(struct mole_set *set)
 {
     struct mole_set *old = load_rlx(&mole_set_a);
-    if (set)
+    if (set->count) {
         set->serial = last_serial;
-    sum_up(set);
+        set->only =
+            set->count == 1 && !set->entries[0].bit ? &set->entries[0] : &in_no_scope;
+    }
+    store_rlx(&mole_set_sample_a, least_sample(set));
     store_rel(&mole_set_a, set); /* HB-SET-1 */
-    if (!old)
+    if (old == &mole_set_nobody)
         return;
     mole_lock_acquire(&lock);
     old->retired = ++retired_count;
@@ -75,7 +78,7 @@ static void publish(struct mole_set *set)
 static const struct mole_set_entry *find_in(const struct mole_set *set,
                                             const struct mh_spy *key)
 {
-    for (size_t i = 0; set && i < set->count; i++)
+    for (size_t i = 0; i < set->count; i++)
         if (set->entries[i].key == key)
             return &set->entries[i];
     return NULL;
@@ -85,9 +88,21 @@ static const struct mole_set_entry *find_in(const struct mole_set *set,
 static uint32_t free_bit(const struct mole_set *set)
 {
     uint32_t taken = 0;
-    for (size_t i = 0; set && i < set->count; i++)
+    for (size_t i = 0; i < set->count; i++)
         taken |= set->entries[i].bit;
     return (taken + 1) & ~taken & MOLE_SET_MASK;
+}
+
+/*
+ * In the place of the two callbacks that are called without asking whether they are
+ * there.
+ */
+static void hear_nothing(void *context, void *heap, void *block, size_t bytes)
+{
+    (void)context;
+    (void)heap;
+    (void)block;
+    (void)bytes;
 }
 
 int mole_set_add(const struct mh_spy *spy, uint64_t scope)
@@ -95,16 +110,19 @@ int mole_set_add(const struct mh_spy *spy, uint64_t scope)
     const struct mole_set *old = load_rlx(&mole_set_a);
     if (find_in(old, spy))
         return MH_ATTACHED;
-    struct mole_set_entry entry = {.key = spy, .scope = scope};
+    struct mole_set_entry entry = {.key = spy, .frame.key = spy, .scope = scope};
     memcpy(&entry.spy, spy, spy->size < sizeof *spy ? spy->size : sizeof *spy);
+    if (!entry.spy.allocated)
+        entry.spy.allocated = hear_nothing;
+    if (!entry.spy.freed)
+        entry.spy.freed = hear_nothing;
     entry.bit = entry.spy.sample_bytes ? free_bit(old) : 0;
-    size_t count = old ? old->count : 0;
+    size_t count = old->count;
     struct mole_set *set =
         !entry.spy.sample_bytes || entry.bit ? create_set(count + 1) : NULL;
     if (!set)
         return MH_NO_MEMORY;
-    if (old)
-        memcpy(set->entries, old->entries, count * sizeof entry);
+    memcpy(set->entries, old->entries, count * sizeof entry);
     entry.serial = ++last_serial;
     set->entries[count] = entry;
     publish(set);
@@ -117,7 +135,7 @@ int mole_set_remove(const struct mh_spy *spy)
     const struct mole_set_entry *gone = find_in(old, spy);
     if (!gone)
         return MH_DETACHED;
-    struct mole_set *set = NULL;
+    struct mole_set *set = &mole_set_nobody;
     if (old->count > 1) {
         set = create_set(old->count - 1);
         if (!set)

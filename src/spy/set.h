@@ -25,13 +25,20 @@ enum {
     MOLE_SET_MASK = (1 << MOLE_SET_SAMPLERS) - 1,
 };
 
+/* A callback that a thread is in; the innermost first. */
+struct mole_set_frame {
+    const struct mh_spy *key;
+    const struct mole_set_frame *outer;
+};
+
 /*
  * One attached spy. A sampling one has a bit of its own; who had the bit before is told
  * apart by the serial numbers. A mark is a serial number << MOLE_SET_SAMPLERS | the bits
  * of those that heard of a block: the number is that of the spy attached last by then.
  */
 struct mole_set_entry {
-    const struct mh_spy *key; /* what its owner knows it by; never read */
+    const struct mh_spy *key;    /* what its owner knows it by; never read */
+    struct mole_set_frame frame; /* of a callback that is in no other one */
     uint64_t scope;
     uint64_t serial; /* of its attaching */
     uint32_t bit;    /* 0: it hears of everything */
@@ -39,25 +46,20 @@ struct mole_set_entry {
 };
 
 /*
- * What may be known of the set without a section.
- *
- * sample_bytes_a: the smallest sample_bytes of all sampling spies; 0: there are none.
- * has_veto_a: some spy wants to be asked.
+ * mole_set_sample_a: the smallest sample_bytes of all sampling spies; 0: there are none.
  *   writers  add and remove
- *   readers  operations on spied heaps
+ *   readers  operations on sampled heaps
  *   orders   relaxed: what they lead to looks at the set itself
  *   keeps    right for the set published last
  */
-struct mole_set_traits {
-    _Atomic(size_t) sample_bytes_a;
-    _Atomic(bool) has_veto_a;
-};
-extern mole_own struct mole_set_traits mole_set_traits;
+extern mole_own _Atomic(size_t) mole_set_sample_a;
 
 struct mole_set {
-    struct mole_set *next_retired; /* under set.c's lock */
-    uint64_t retired;              /* under set.c's lock: when, by retired_count */
-    uint64_t serial;               /* of the spy attached last */
+    struct mole_set *next_retired;     /* under set.c's lock */
+    uint64_t retired;                  /* under set.c's lock: when, by retired_count */
+    uint64_t serial;                   /* of the spy attached last */
+    const struct mole_set_entry *only; /* the one entry, if it is not a sampling one's;
+                                          else one that is in no scope */
     size_t count;
     struct mole_set_entry entries[];
 };
@@ -75,7 +77,7 @@ int mole_set_remove(const struct mh_spy *spy);
 void mole_set_settle(void);
 
 /*
- * mole_set_a: the attached spies; NULL: none.
+ * mole_set_a: the attached spies; mole_set_nobody: none.
  *   writers  add and remove
  *   readers  current, is_empty
  *   orders   store release, load acquire: HB-SET-1
@@ -83,7 +85,10 @@ void mole_set_settle(void);
  */
 extern mole_own _Atomic(struct mole_set *) mole_set_a;
 
-/* The set, or NULL. To be read inside a section only. */
+/* The set without spies. */
+extern mole_own struct mole_set mole_set_nobody;
+
+/* The set. To be read inside a section only. */
 mole_hot const struct mole_set *mole_set_current(void)
 {
     return load_acq(&mole_set_a); /* HB-SET-1 */
@@ -92,7 +97,7 @@ mole_hot const struct mole_set *mole_set_current(void)
 /* Whether no spy is attached. */
 mole_hot bool mole_set_is_empty(void)
 {
-    return !load_rlx(&mole_set_a);
+    return load_rlx(&mole_set_a) == &mole_set_nobody;
 }
 
 /* In a fork's child. */

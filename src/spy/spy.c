@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "spy/spy.h"
 
-#include "base/atom.h"
-#include "base/draw.h"
+#include <errno.h>
 
-_Thread_local struct mole_spy_frame *mole_spy_frames;
+#include "base/draw.h"
+#include "spy/fast.h"
+
+_Thread_local const struct mole_set_frame *mole_spy_frames;
 
 /* A spy hears nothing of what its own callbacks do. */
 static mole_slow bool is_in_frames(const struct mole_set_entry *entry)
 {
-    for (const struct mole_spy_frame *frame = mole_spy_frames; frame;
+    for (const struct mole_set_frame *frame = mole_spy_frames; frame;
          frame = frame->outer)
         if (frame->key == entry->key)
             return true;
@@ -50,23 +52,31 @@ mole_hot bool hears_of_heap(const struct mole_set_entry *entry, uint64_t scope)
     return is_in_scope(entry, scope) && !is_busy_in(entry);
 }
 
+static unsigned wants(const struct mole_set_entry *entry)
+{
+    if (entry->bit)
+        return MOLE_SPY_WANTS_SAMPLE;
+    return MOLE_SPY_WANTS_ALL |
+           (entry->spy.may_allocate ? (unsigned)MOLE_SPY_WANTS_ASKING : 0);
+}
+
 unsigned mole_spy_wants(uint64_t scope)
 {
-    unsigned wants = 0;
+    unsigned all = 0;
     struct mole_grace section = mole_grace_enter();
     const struct mole_set *set = mole_set_current();
-    for (size_t i = 0; set && i < set->count; i++)
+    for (size_t i = 0; i < set->count; i++)
         if (is_in_scope(&set->entries[i], scope))
-            wants |= set->entries[i].bit ? MOLE_SPY_WANTS_SAMPLE : MOLE_SPY_WANTS_ALL;
+            all |= wants(&set->entries[i]);
     mole_grace_leave(section);
-    return wants;
+    return all;
 }
 
 /* Whether a picked block of `bytes` is one of this spy's sample, too. */
 static bool takes(const struct mole_set_entry *entry, size_t bytes,
                   struct mole_draw *draw)
 {
-    size_t least = load_rlx(&mole_set_traits.sample_bytes_a);
+    size_t least = load_rlx(&mole_set_sample_a);
     size_t mean = entry->spy.sample_bytes;
     if (mean <= least || !least)
         return true;
@@ -80,7 +90,7 @@ uint64_t mole_spy_pick(struct mole_spied heap, size_t bytes, uint64_t mark,
     uint64_t bits = 0;
     struct mole_grace section = mole_grace_enter();
     const struct mole_set *set = mole_set_current();
-    for (size_t i = 0; set && i < set->count; i++) {
+    for (size_t i = 0; i < set->count; i++) {
         const struct mole_set_entry *entry = &set->entries[i];
         if (entry->bit && (is_in_mark(entry, mark) || (hears_of_heap(entry, heap.scope) &&
                                                        takes(entry, bytes, draw))))
@@ -112,12 +122,12 @@ mole_hot bool tell_inside(const struct mole_set *set, struct mole_spied heap,
                           const struct event *event, tell_one *tell)
 {
     bool goes_on = true;
-    for (size_t i = 0; set && goes_on && i < set->count; i++) {
+    for (size_t i = 0; goes_on && i < set->count; i++) {
         const struct mole_set_entry *entry = &set->entries[i];
         if (event->is_of_heap ? !hears_of_heap(entry, heap.scope)
                               : !hears(entry, heap.scope, event->mark))
             continue;
-        struct mole_spy_frame frame = {.key = entry->key, .outer = mole_spy_frames};
+        struct mole_set_frame frame = {.key = entry->key, .outer = mole_spy_frames};
         int saved = errno;
         mole_spy_frames = &frame;
         goes_on = tell(entry, heap.name, event);
@@ -144,8 +154,7 @@ mole_hot bool ask(const struct mole_set_entry *entry, void *name,
 
 bool mole_spy_may_allocate(struct mole_spied heap, size_t bytes)
 {
-    return likely(!load_rlx(&mole_set_traits.has_veto_a)) ||
-           tell_all(heap, &(struct event){.bytes = bytes}, ask);
+    return tell_all(heap, &(struct event){.bytes = bytes}, ask);
 }
 
 mole_hot bool tell_allocated(const struct mole_set_entry *entry, void *name,
@@ -156,11 +165,17 @@ mole_hot bool tell_allocated(const struct mole_set_entry *entry, void *name,
     return true;
 }
 
-void mole_spy_tell_allocated(const struct mole_set *set, struct mole_spied heap,
-                             void *block, size_t bytes, uint64_t mark)
+void mole_spy_allocated(struct mole_spied heap, void *block, size_t bytes, uint64_t mark)
 {
-    const struct event event = {.block = block, .bytes = bytes, .mark = mark};
-    tell_inside(set, heap, &event, tell_allocated);
+    tell_all(heap, &(struct event){.block = block, .bytes = bytes, .mark = mark},
+             tell_allocated);
+}
+
+void mole_spy_tell_allocated(const struct mole_set *set, struct mole_spied heap,
+                             void *block, size_t bytes)
+{
+    tell_inside(set, heap, &(struct event){.block = block, .bytes = bytes},
+                tell_allocated);
 }
 
 mole_hot bool tell_freed(const struct mole_set_entry *entry, void *name,
@@ -171,11 +186,16 @@ mole_hot bool tell_freed(const struct mole_set_entry *entry, void *name,
     return true;
 }
 
-void mole_spy_tell_freed(const struct mole_set *set, struct mole_spied heap, void *block,
-                         size_t bytes, uint64_t mark)
+void mole_spy_freed(struct mole_spied heap, void *block, size_t bytes, uint64_t mark)
 {
-    const struct event event = {.block = block, .bytes = bytes, .mark = mark};
-    tell_inside(set, heap, &event, tell_freed);
+    tell_all(heap, &(struct event){.block = block, .bytes = bytes, .mark = mark},
+             tell_freed);
+}
+
+void mole_spy_tell_freed(const struct mole_set *set, struct mole_spied heap, void *block,
+                         size_t bytes)
+{
+    tell_inside(set, heap, &(struct event){.block = block, .bytes = bytes}, tell_freed);
 }
 
 mole_hot bool tell_reallocated(const struct mole_set_entry *entry, void *name,

@@ -14,9 +14,6 @@
  */
 #pragma once
 
-#include <errno.h>
-
-#include "os/grace.h"
 #include "spy/set.h"
 
 struct mole_draw;
@@ -37,7 +34,7 @@ struct mole_spied {
 };
 
 /* What the attached spies want to hear of the scope's operations; bits. */
-enum { MOLE_SPY_WANTS_ALL = 1, MOLE_SPY_WANTS_SAMPLE = 2 };
+enum { MOLE_SPY_WANTS_ALL = 1, MOLE_SPY_WANTS_SAMPLE = 2, MOLE_SPY_WANTS_ASKING = 4 };
 unsigned mole_spy_wants(uint64_t scope);
 
 /*
@@ -56,72 +53,8 @@ uint64_t mole_spy_pick(struct mole_spied heap, size_t bytes, uint64_t mark,
 /* False: a spy vetoes. */
 bool mole_spy_may_allocate(struct mole_spied heap, size_t bytes) mole_must_check;
 
-/* A callback that a thread is in; the innermost first. */
-struct mole_spy_frame {
-    const struct mh_spy *key;
-    struct mole_spy_frame *outer;
-};
-extern mole_own _Thread_local struct mole_spy_frame *mole_spy_frames
-    __attribute__((tls_model("initial-exec")));
-
-/* The events of the fast paths, inside their section: any number of spies, or none. */
-void mole_spy_tell_allocated(const struct mole_set *set, struct mole_spied heap,
-                             void *block, size_t bytes, uint64_t mark);
-void mole_spy_tell_freed(const struct mole_set *set, struct mole_spied heap, void *block,
-                         size_t bytes, uint64_t mark);
-
-/* The one spy of the set, if it hears of all that happens in the scope; or NULL. */
-mole_hot const struct mole_set_entry *mole_spy_only(const struct mole_set *set,
-                                                    uint64_t scope)
-{
-    if (unlikely(!set || set->count != 1 || mole_spy_frames))
-        return NULL;
-    const struct mole_set_entry *entry = &set->entries[0];
-    bool hears = entry->scope == scope || entry->scope == MOLE_SPY_EVERYWHERE;
-    return hears && !entry->bit ? entry : NULL;
-}
-
-/* Call `tell` of the entry's, a callback of allocated's type. */
-mole_hot void mole_spy_call(const struct mole_set_entry *entry,
-                            void (*tell)(void *, void *, void *, size_t), void *name,
-                            void *block, size_t bytes)
-{
-    if (!tell)
-        return;
-    struct mole_spy_frame frame = {.key = entry->key};
-    int *error = &errno;
-    int saved = *error;
-    mole_spy_frames = &frame;
-    tell(entry->spy.context, name, block, bytes);
-    mole_spy_frames = NULL;
-    *error = saved;
-}
-
-mole_hot void mole_spy_allocated(struct mole_spied heap, void *block, size_t bytes,
-                                 uint64_t mark)
-{
-    struct mole_grace section = mole_grace_enter();
-    const struct mole_set *set = mole_set_current();
-    const struct mole_set_entry *only = mole_spy_only(set, heap.scope);
-    if (likely(only))
-        mole_spy_call(only, only->spy.allocated, heap.name, block, bytes);
-    else
-        mole_spy_tell_allocated(set, heap, block, bytes, mark);
-    mole_grace_leave(section);
-}
-
-mole_hot void mole_spy_freed(struct mole_spied heap, void *block, size_t bytes,
-                             uint64_t mark)
-{
-    struct mole_grace section = mole_grace_enter();
-    const struct mole_set *set = mole_set_current();
-    const struct mole_set_entry *only = mole_spy_only(set, heap.scope);
-    if (likely(only))
-        mole_spy_call(only, only->spy.freed, heap.name, block, bytes);
-    else
-        mole_spy_tell_freed(set, heap, block, bytes, mark);
-    mole_grace_leave(section);
-}
+void mole_spy_allocated(struct mole_spied heap, void *block, size_t bytes, uint64_t mark);
+void mole_spy_freed(struct mole_spied heap, void *block, size_t bytes, uint64_t mark);
 
 /* A block, as it is told of. */
 struct mole_spy_block {

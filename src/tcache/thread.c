@@ -23,7 +23,8 @@ static_assert(MOLE_RECENT == 4 * 8, "all of recent is filled");
 struct mole_tcache mole_tcache_idle = {
     .owner = {.alloc_key_a = MOLE_NO_KEY,
               .free_key_a = MOLE_NO_KEY,
-              .watched_key_a = MOLE_NO_KEY},
+              .sampled_key_a = MOLE_NO_KEY,
+              .spied_key_a = MOLE_NO_KEY},
     .direct = {TIMES_8(TIMES_8(&mole_tcache_none))},
     .current = {TIMES_8(TIMES_8(&mole_tcache_none)), TIMES_7(&mole_tcache_none)},
 };

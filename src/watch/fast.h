@@ -7,78 +7,97 @@
 
 #include "arena/mode.h"
 #include "arena/span_map.h"
-#include "spy/spy.h"
+#include "spy/fast.h"
 #include "tcache/block.h"
 
 mole_hot struct mole_spied mole_fast_spied(const struct mole_tcache *cache, void *key)
 {
-    bool is_malloc = key == MOLE_MALLOC_KEY;
     return (struct mole_spied){
-        .scope = is_malloc ? (uint64_t)MOLE_SPY_ON_MALLOC : cache->owner.id,
+        .scope = key == MOLE_MALLOC_KEY ? (uint64_t)MOLE_SPY_ON_MALLOC : cache->owner.id,
         .name = key,
     };
 }
 
-/* Whether an allocation of `bytes` is not picked for a sample, and counted. */
-mole_hot bool mole_fast_counts(struct mole_draw *draw, size_t bytes)
+/*
+ * Take a block of the size class of `slot`, inside an operation that the key allowed; or
+ * NULL: take the other way, nothing has happened. `key` stands for the heap, as in all of
+ * these.
+ */
+mole_hot void *mole_fast_pop(struct mole_tcache *cache, const void *key, size_t bytes)
 {
-    if (unlikely(draw->mean != load_rlx(&mole_set_traits.sample_bytes_a) ||
-                 (uint64_t)draw->left < bytes))
-        return false;
-    draw->left -= (int64_t)bytes;
-    return true;
+    size_t slot = (bytes - 1) / MOLE_ALIGN;
+    uint32_t mark = key == MOLE_MALLOC_KEY ? (uint32_t)MOLE_WHOLE : mole_span_mark(bytes);
+    void *block;
+    if (unlikely(slot >= MOLE_DIRECT_COUNT ||
+                 !mole_tcache_pop(cache->direct[slot], mark, &block)))
+        return NULL;
+    return block;
 }
 
 /*
- * A block of `bytes`, or NULL: take the other way, nothing has happened. `cache` is one
- * that the thread may enter; `key` stands for the heap.
+ * A block of a sampled heap that is not picked, or NULL. `cache` is one that the thread
+ * may enter.
  */
+mole_hot void *mole_fast_alloc_sampled(struct mole_tcache *cache, void *key, size_t bytes)
+{
+    struct mole_draw *draw = &cache->draw;
+    void *block = NULL;
+    mole_tcache_enter(cache);
+    if (likely(load_acq(&cache->owner.sampled_key_a) == key && /* HB-GATE-2 */
+               draw->mean == load_rlx(&mole_set_sample_a) &&
+               (uint64_t)draw->left >= bytes))
+        block = mole_fast_pop(cache, key, bytes);
+    if (likely(block))
+        draw->left -= (int64_t)bytes;
+    mole_tcache_leave(cache);
+    return block;
+}
+
+/* A block of a spied heap, of which the spies have heard; or NULL. `cache` as above. */
+mole_hot void *mole_fast_alloc_spied(struct mole_tcache *cache, void *key, size_t bytes)
+{
+    void *block = NULL;
+    mole_tcache_enter(cache);
+    if (likely(load_acq(&cache->owner.spied_key_a) == key)) /* HB-GATE-2 */
+        block = mole_fast_pop(cache, key, bytes);
+    mole_tcache_leave(cache);
+    if (unlikely(!block))
+        return NULL;
+    if (key == MOLE_MALLOC_KEY)
+        bytes = cache->direct[(bytes - 1) / MOLE_ALIGN]->block_bytes;
+    mole_spy_allocated_fast(mole_fast_spied(cache, key), block, bytes);
+    return block;
+}
+
+/* The same for either kind. */
 mole_hot void *mole_fast_alloc(struct mole_tcache *cache, void *key, size_t bytes)
 {
-    size_t slot = (bytes - 1) / MOLE_ALIGN;
-    bool is_sized = key != MOLE_MALLOC_KEY;
-    void *block;
-    mole_tcache_enter(cache);
-    if (unlikely(load_acq(&cache->owner.watched_key_a) != key || /* HB-GATE-2 */
-                 slot >= MOLE_DIRECT_COUNT || load_rlx(&mole_set_traits.has_veto_a)))
-        goto other;
-    struct mole_span *span = cache->direct[slot];
-    unsigned modes = mole_mode_of(cache->owner.heap);
-    if (unlikely(span->free == MOLE_END))
-        goto other;
-    if (unlikely(modes & MOLE_MODE_SAMPLED) && !mole_fast_counts(&cache->draw, bytes))
-        goto other;
-    if (!mole_tcache_pop(span, is_sized ? mole_span_mark(bytes) : MOLE_WHOLE, &block))
-        goto other;
-    mole_tcache_leave(cache);
-    if (modes & MOLE_MODE_SPIED)
-        mole_spy_allocated(mole_fast_spied(cache, key), block,
-                           is_sized ? bytes : span->block_bytes, MOLE_SPY_NO_MARK);
-    return block;
-other:
-    mole_tcache_leave(cache);
+    if (load_rlx(&cache->owner.spied_key_a) == key)
+        return mole_fast_alloc_spied(cache, key, bytes);
+    if (load_rlx(&cache->owner.sampled_key_a) == key)
+        return mole_fast_alloc_sampled(cache, key, bytes);
     return NULL;
 }
 
 /*
- * Free a block of the cache's own, after the spies have heard of it. False: take the
- * other way, nothing has happened.
+ * Free a block of a spied heap, after the spies have heard of it: of a span whose owner
+ * the thread is. False: take the other way, nothing has happened.
  */
-mole_hot bool mole_fast_free(struct mole_tcache *cache, void *key, void *block)
+mole_hot bool mole_fast_free(struct mole_span *span, void *key, void *block)
 {
-    struct mole_span *span = mole_span_map_find(block);
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
     size_t index;
-    if (unlikely(span->owner != &cache->owner ||
-                 load_rlx(&cache->owner.watched_key_a) != key ||
+    if (unlikely(load_rlx(&cache->owner.spied_key_a) != key ||
                  !mole_span_index(span, block, &index)))
         return false;
     uint16_t entry = load_rlx(&span->entry_a[index]);
     if (unlikely(!mole_span_entry_is_live(entry)))
         return false;
-    mole_spy_freed(mole_fast_spied(cache, key), block, mole_span_entry_bytes(span, entry),
-                   MOLE_SPY_NO_MARK);
+    size_t bytes =
+        key == MOLE_MALLOC_KEY ? span->block_bytes : entry & ~(unsigned)MOLE_LIVE;
+    mole_spy_freed_fast(mole_fast_spied(cache, key), block, bytes);
     mole_tcache_enter(cache);
-    if (unlikely(load_acq(&cache->owner.watched_key_a) != key)) { /* HB-GATE-2 */
+    if (unlikely(load_acq(&cache->owner.spied_key_a) != key)) { /* HB-GATE-2 */
         mole_tcache_leave(cache);
         mole_block_free(span, block, 0);
         return true;

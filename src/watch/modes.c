@@ -11,7 +11,8 @@ static bool (*process_heap_is_wanted)(void); /* under lock */
 static unsigned modes_for(unsigned wants)
 {
     return (wants & MOLE_SPY_WANTS_ALL ? (unsigned)MOLE_MODE_SPIED : 0) |
-           (wants & MOLE_SPY_WANTS_SAMPLE ? (unsigned)MOLE_MODE_SAMPLED : 0);
+           (wants & MOLE_SPY_WANTS_SAMPLE ? (unsigned)MOLE_MODE_SAMPLED : 0) |
+           (wants & MOLE_SPY_WANTS_ASKING ? (unsigned)MOLE_MODE_ASKED : 0);
 }
 
 /* The modes that the heap with this id should have. Under lock. */

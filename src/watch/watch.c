@@ -27,7 +27,7 @@ static struct mole_spy_block seen(const struct mole_span *span, void *block)
 /* Count down by `bytes`; whether the block they belong to is picked. */
 static bool counts_out(struct mole_draw *draw, size_t bytes)
 {
-    size_t mean = load_rlx(&mole_set_traits.sample_bytes_a);
+    size_t mean = load_rlx(&mole_set_sample_a);
     if (unlikely(!mean))
         return false; /* the samplers have just left */
     if (unlikely(draw->mean != mean))
@@ -59,7 +59,7 @@ static bool is_picked_alone(struct mole_draw *draw, size_t bytes)
      *   keeps    nothing
      */
     static _Atomic(uint64_t) last_a;
-    size_t mean = load_rlx(&mole_set_traits.sample_bytes_a);
+    size_t mean = load_rlx(&mole_set_sample_a);
     draw->random = add_rlx(&last_a, 0x9e3779b97f4a7c15u) + 1;
     return mean && mole_draw_is_lucky(draw, mole_draw_share(bytes, mean));
 }
@@ -85,11 +85,18 @@ static void mark_block(const void *block, size_t bytes, uint64_t mark)
     span->marked_bytes = bytes;
 }
 
+/* Whether the spies let the operation go on. */
+static bool may(struct mole_heap *heap, size_t bytes)
+{
+    return !(mole_mode_of(heap) & MOLE_MODE_ASKED) ||
+           mole_spy_may_allocate(mole_watch_spied(heap), bytes);
+}
+
 static mole_slow void *alloc_watched(struct mole_heap *heap, size_t bytes, size_t align,
                                      unsigned how)
 {
     struct mole_spied spied = mole_watch_spied(heap);
-    if (!mole_spy_may_allocate(spied, bytes))
+    if (!may(heap, bytes))
         return NULL;
     uint64_t mark = pick(heap, bytes, bytes, MOLE_SPY_NO_MARK);
     unsigned apart = mark ? MOLE_BLOCK_APART : 0;
@@ -153,7 +160,7 @@ static mole_slow void *resize_watched(struct mole_span *span, void *block, size_
 {
     struct mole_heap *heap = span->heap;
     struct mole_spied spied = mole_watch_spied(heap);
-    if (!mole_spy_may_allocate(spied, bytes))
+    if (!may(heap, bytes))
         return NULL;
     struct mole_spy_block old = seen(span, block);
     size_t growth = bytes > old.bytes ? bytes - old.bytes : 0;
@@ -181,7 +188,9 @@ void *mole_watch_malloc(size_t bytes)
 
 bool mole_watch_mfree(void *block)
 {
-    return mole_fast_free(mole_tls.malloc_cache, MOLE_MALLOC_KEY, block);
+    struct mole_span *span = mole_span_map_find(block);
+    return span->owner == &mole_tls.malloc_cache->owner &&
+           mole_fast_free(span, MOLE_MALLOC_KEY, block);
 }
 
 void mole_watch_created(struct mole_heap *heap)

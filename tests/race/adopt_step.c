@@ -107,8 +107,8 @@ static void settle(void)
     for (size_t i = 0; i < made; i++)
         expect(load_rlx(&owners[i].alloc_key_a) == (is_spied ? MOLE_NO_KEY : handle) &&
                    load_rlx(&owners[i].free_key_a) == (is_spied ? MOLE_NO_KEY : handle) &&
-                   load_rlx(&owners[i].watched_key_a) ==
-                       (is_spied ? handle : MOLE_NO_KEY),
+                   load_rlx(&owners[i].spied_key_a) ==
+                       (is_spied ? handle : MOLE_MALLOC_KEY),
                "acted at %zu: the key of cache %zu is not what the heap's word says",
                chosen, i);
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two events that count, for a block that is in no sample: inlined, for the usual
+ * case of one spy. Anything else goes to spy.c.
+ */
+#pragma once
+
+#include "os/grace.h"
+#include "os/thread.h"
+#include "spy/spy.h"
+
+/* The callbacks that the thread is in. */
+extern mole_own _Thread_local const struct mole_set_frame *mole_spy_frames
+    __attribute__((tls_model("initial-exec")));
+
+/* The events inside a section that is open: any number of spies, or none. */
+mole_slow void mole_spy_tell_allocated(const struct mole_set *set, struct mole_spied heap,
+                                       void *block, size_t bytes);
+mole_slow void mole_spy_tell_freed(const struct mole_set *set, struct mole_spied heap,
+                                   void *block, size_t bytes);
+
+/* Whether the only spy there is hears of the scope; a set without such one says no. */
+mole_hot bool mole_spy_is_only(const struct mole_set_entry *only, uint64_t scope)
+{
+    return likely(only->scope == MOLE_SPY_EVERYWHERE || only->scope == scope);
+}
+
+/* Make one callback. The section it is in is the thread's outermost. */
+mole_hot void mole_spy_call(const struct mole_set_entry *entry,
+                            void (*tell)(void *, void *, void *, size_t), void *name,
+                            void *block, size_t bytes)
+{
+    int *error = mole_thread_errno();
+    int saved = *error;
+    mole_spy_frames = &entry->frame;
+    tell(entry->spy.context, name, block, bytes);
+    mole_spy_frames = NULL;
+    if (unlikely(*error != saved)) /* no store: it would have the next call wait for it */
+        *error = saved;
+}
+
+mole_hot void mole_spy_allocated_fast(struct mole_spied heap, void *block, size_t bytes)
+{
+    struct mole_grace_reader *reader = mole_grace_enter_fast();
+    if (unlikely(!reader)) {
+        mole_spy_allocated(heap, block, bytes, MOLE_SPY_NO_MARK);
+        return;
+    }
+    const struct mole_set *set = mole_set_current();
+    const struct mole_set_entry *only = set->only;
+    if (mole_spy_is_only(only, heap.scope))
+        mole_spy_call(only, only->spy.allocated, heap.name, block, bytes);
+    else
+        mole_spy_tell_allocated(set, heap, block, bytes);
+    mole_grace_leave_fast(reader);
+}
+
+mole_hot void mole_spy_freed_fast(struct mole_spied heap, void *block, size_t bytes)
+{
+    struct mole_grace_reader *reader = mole_grace_enter_fast();
+    if (unlikely(!reader)) {
+        mole_spy_freed(heap, block, bytes, MOLE_SPY_NO_MARK);
+        return;
+    }
+    const struct mole_set *set = mole_set_current();
+    const struct mole_set_entry *only = set->only;
+    if (mole_spy_is_only(only, heap.scope))
+        mole_spy_call(only, only->spy.freed, heap.name, block, bytes);
+    else
+        mole_spy_tell_freed(set, heap, block, bytes);
+    mole_grace_leave_fast(reader);
+}
