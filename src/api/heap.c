@@ -96,12 +96,12 @@ static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
 }
 
 /* The heap may be watched; if not, there is something to do for the slow path. */
-static __attribute__((noinline)) LPVOID
-alloc_watched(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
+static __attribute__((noinline)) LPVOID alloc_watched(HANDLE handle, DWORD flags,
+                                                      SIZE_T bytes)
 {
-    if (unlikely(handle == MOLE_MALLOC_KEY))
+    if (!MOLE_HAS_SPIES || unlikely(handle == MOLE_MALLOC_KEY))
         return alloc_slow(handle, flags, bytes);
-    void *block = mole_fast_alloc(cache, handle, bytes);
+    void *block = mole_fast_alloc(mole_thread_recent(handle), handle, bytes);
     return likely(block) ? block : alloc_slow(handle, flags, bytes);
 }
 
@@ -126,7 +126,7 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
     return block;
 slow:
     mole_tcache_leave(cache);
-    return alloc_watched(hHeap, dwFlags, dwBytes, cache);
+    return alloc_watched(hHeap, dwFlags, dwBytes);
 }
 
 static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
@@ -146,7 +146,7 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
                                                    LPVOID block, struct mole_span *span)
 {
-    if (unlikely(handle == MOLE_MALLOC_KEY))
+    if (!MOLE_HAS_SPIES || unlikely(handle == MOLE_MALLOC_KEY))
         return free_slow(handle, flags, block);
     bool is_freed = mole_fast_free(span, handle, block);
     return likely(is_freed) ? TRUE : free_slow(handle, flags, block);

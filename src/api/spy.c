@@ -40,7 +40,7 @@ static uint64_t scope_of(void *heap)
 
 int mh_spy_attach(const struct mh_spy *spy, void *heap)
 {
-    if (!is_understood(spy))
+    if (!MOLE_HAS_SPIES || !is_understood(spy))
         return MH_INVALID;
     int saved = errno;
     int result = MH_NO_MEMORY;

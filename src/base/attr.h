@@ -23,6 +23,13 @@
 
 #define mole_must_check __attribute__((warn_unused_result))
 
+/* Whether this build has spies: others only show what having them costs. */
+#if defined(MOLE_NO_SPIES)
+enum { MOLE_HAS_SPIES = 0 };
+#else
+enum { MOLE_HAS_SPIES = 1 };
+#endif
+
 /*
  * Crosses a library boundary inside molehill (the private version node), never to a
  * client.

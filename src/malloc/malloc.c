@@ -85,17 +85,16 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
     void *block;
+    if (MOLE_HAS_SPIES && unlikely(!load_rlx(&direct_limit_a)) &&
+        (block = mole_watch_malloc(bytes)))
+        return block;
     mole_tcache_enter(cache);
     size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */
     bool is_done =
         bytes - 1 < MOLE_SLAB_MAX && limit &&
         mole_tcache_pop(cache->current[mole_size_class_of(bytes)], MOLE_WHOLE, &block);
     mole_tcache_leave(cache);
-    if (likely(is_done))
-        return block;
-    if (!limit && (block = mole_watch_malloc(bytes)))
-        return block;
-    return mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
+    return likely(is_done) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
 }
 
 void *MALLOC_NAME(malloc)(size_t bytes)
@@ -192,7 +191,7 @@ void MALLOC_NAME(free)(void *block)
     return;
 slow:
     mole_tcache_leave(cache);
-    if (!mole_watch_mfree(block))
+    if (!MOLE_HAS_SPIES || !mole_watch_mfree(block))
         free_slow(block);
 }
 

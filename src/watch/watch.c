@@ -112,7 +112,7 @@ static mole_slow void *alloc_watched(struct mole_heap *heap, size_t bytes, size_
 
 static bool is_watched(const struct mole_heap *heap)
 {
-    return mole_mode_of(heap) & MOLE_MODE_WATCHED;
+    return MOLE_HAS_SPIES && mole_mode_of(heap) & MOLE_MODE_WATCHED;
 }
 
 void *mole_watch_alloc(struct mole_heap *heap, size_t bytes, size_t align, unsigned how)
@@ -124,12 +124,13 @@ void *mole_watch_alloc(struct mole_heap *heap, size_t bytes, size_t align, unsig
 
 static bool is_marked(const struct mole_span *span)
 {
-    return span->kind == MOLE_SPAN_LARGE && span->mark;
+    return MOLE_HAS_SPIES && span->kind == MOLE_SPAN_LARGE && span->mark;
 }
 
 void mole_watch_free(struct mole_span *span, void *block, unsigned how)
 {
-    if (unlikely((mole_mode_of(span->heap) & MOLE_MODE_SPIED) || is_marked(span))) {
+    bool is_spied = mole_mode_of(span->heap) & MOLE_MODE_SPIED;
+    if (MOLE_HAS_SPIES && unlikely(is_spied || is_marked(span))) {
         struct mole_spy_block gone = seen(span, block);
         mole_spy_freed(mole_watch_spied(span->heap), block, gone.bytes, gone.mark);
     }

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""./dev costs: what spies cost, measured by perf/spies.c; method and figures: perf/README.md.
+
+usage: costs.py [--runs N] [--cycles N] [--no-build] [--quick]
+
+Two builds, with and without support for spies (-Dspies=false), run in turn. Prints a table, and
+writes it to build/bench/costs.txt. The exit code tells whether the programs ran, never how fast.
+"""
+import argparse
+import os
+import pathlib
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WITH, WITHOUT = ROOT / 'build/gcc', ROOT / 'build/spyless'
+TARGETS = ['perf/spies', 'perf/pair-heap', 'perf/pair-malloc']
+PAIRS = 64 * 2000
+
+
+def run(command, **more):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
+                          timeout=600, check=False, **more)
+    if done.returncode:
+        sys.exit(f'costs: {" ".join(map(str, command))}: exit {done.returncode}\n{done.stderr}')
+    return done.stdout + done.stderr
+
+
+def build():
+    if not (WITHOUT / 'build.ninja').exists():
+        run(['meson', 'setup', WITHOUT, '-Dspies=false', '-Dtests=false', '-Dexamples=false'],
+            cwd=ROOT)
+    for folder in (WITH, WITHOUT):
+        run(['ninja', '-C', folder, *TARGETS])
+
+
+def instructions(command):
+    """What callgrind counts in the whole process."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = run(['valgrind', '--tool=callgrind', f'--callgrind-out-file={folder}/out',
+                    *command])
+    return int(re.search(r'I +refs: +([0-9,]+)', text).group(1).replace(',', ''))
+
+
+def per_pair(folder, spy):
+    """Instructions a pair, the loop included: the start is counted apart and taken off."""
+    many, none = (instructions([folder / 'perf/spies', 'count', spy, pairs])
+                  for pairs in (PAIRS, 64))
+    return (many - none) / (PAIRS - 64)
+
+
+def spread(values):
+    return f'{statistics.median(values):8.2f} ({min(values):.2f} to {max(values):.2f})'
+
+
+def pair(folder, spy, threads):
+    """ns a pair, without the spy and with it."""
+    words = run([folder / 'perf/spies', 'pair', spy, threads]).split()
+    return float(words[3]), float(words[4])
+
+
+def detached(report, runs):
+    report('## Detached, against a build without spies: HeapAlloc+HeapFree, 1 to 253 bytes')
+    counts = {folder: per_pair(folder, 'none') for folder in (WITH, WITHOUT)}
+    report(f'instructions a pair      with {counts[WITH]:.2f}  without {counts[WITHOUT]:.2f}  '
+           f'more: {counts[WITH] - counts[WITHOUT]:+.2f}')
+    times = {WITH: [], WITHOUT: []}
+    for _ in range(runs):
+        for folder, seen in times.items():
+            seen.append(min(pair(folder, 'none', 1)))
+    report(f'ns a pair, with          {spread(times[WITH])}')
+    report(f'ns a pair, without       {spread(times[WITHOUT])}')
+    ratios = [a / b for a, b in zip(times[WITH], times[WITHOUT])]
+    report(f'ratio, run by run        {spread(ratios)}')
+
+
+def attached(report, runs):
+    report('\n## Attached: ns a pair more than in the same process without')
+    report('spy        threads  instructions  detached                     more')
+    for spy in ('observer', 'malloc', 'sample'):
+        count = per_pair(WITH, spy)
+        for threads in (1, 2):
+            pairs = [pair(WITH, spy, threads) for _ in range(runs)]
+            more = [with_spy - plain for plain, with_spy in pairs]
+            report(f'{spy:10} {threads:7}  {count:12.1f}  '
+                   f'{spread([plain for plain, _ in pairs]):28} {spread(more)}')
+
+
+def latencies(report, cycles):
+    cores = os.cpu_count() or 1
+    report('\n## Coming and going under load: us, p50 p99 max')
+    for line in run([WITH / 'perf/spies', 'attach', cores, cycles]).splitlines():
+        report(line)
+    report('\n## Longest pause of any thread in 2 ms, with and without an attach: us, p50 p99 max')
+    for line in run([WITH / 'perf/spies', 'pause', max(cores - 1, 1), cycles]).splitlines():
+        report(line)
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument('--runs', type=int, default=9)
+    parser.add_argument('--cycles', type=int, default=1000)
+    parser.add_argument('--no-build', action='store_true')
+    parser.add_argument('--quick', action='store_true')
+    options = parser.parse_args()
+    if options.quick:
+        options.runs, options.cycles = 2, 50
+    if not options.no_build:
+        build()
+    lines = []
+
+    def report(line):
+        print(line, flush=True)
+        lines.append(line)
+
+    report(f'{platform.machine()}, {os.cpu_count()} processors, Linux {platform.release()}; '
+           f'{options.runs} runs, medians (least to most)\n')
+    detached(report, options.runs)
+    attached(report, options.runs)
+    latencies(report, options.cycles)
+    place = ROOT / 'build/bench/costs.txt'
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
