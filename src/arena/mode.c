@@ -24,13 +24,12 @@ struct keys {
  * malloc's fast paths, which follow. What the same two are elsewhere while no spy watches
  * is the one value that the Win32 functions look out for.
  */
-static struct keys keys_of(struct mole_heap *heap)
+static struct keys keys_of(struct mole_heap *heap, unsigned modes)
 {
     void *handle = load_rlx(&heap->handle_a);
     void *key = handle ? handle : MOLE_NO_KEY;
     void *watched = handle ? handle : MOLE_MALLOC_KEY;
     void *unwatched = handle ? MOLE_MALLOC_KEY : MOLE_NO_KEY;
-    unsigned modes = mole_mode_of(heap);
     return (struct keys){
         .alloc = modes ? MOLE_NO_KEY : key,
         .free = modes & ~(unsigned)MOLE_MODE_SAMPLED ? MOLE_NO_KEY : key,
@@ -60,7 +59,7 @@ bool mole_mode_change(struct mole_heap *heap, uint64_t id, unsigned set, unsigne
         fence_seq_cst(); /* HB-MODE-1 */
         for (struct mole_owner *owner = mole_heap_owners(heap); owner;
              owner = owner->next)
-            store_keys(owner, keys_of(heap));
+            store_keys(owner, keys_of(heap, mole_mode_of(heap)));
         if (heap->follow)
             heap->follow(mole_mode_of(heap));
     }
@@ -107,9 +106,9 @@ void mole_mode_give_keys(struct mole_owner *owner)
     unsigned modes;
     do {
         modes = mole_mode_of(heap);
-        store_keys(owner, keys_of(heap));
-        fence_seq_cst();                   /* HB-MODE-1 */
-    } while (mole_mode_of(heap) != modes); /* changed, maybe before the stores */
+        store_keys(owner, keys_of(heap, modes)); /* for those that are compared below */
+        fence_seq_cst();                         /* HB-MODE-1 */
+    } while (mole_mode_of(heap) != modes);       /* changed, maybe before the stores */
 }
 
 void mole_mode_begin(struct mole_heap *heap)
