@@ -9,8 +9,15 @@
  *   readers  create
  *   orders   relaxed, between fences: HB-MODE-1
  *   keeps    MOLE_MODE_FENCED stays
+ *
+ * are_fenced_a: all heaps have MOLE_MODE_FENCED, and what began without it can be seen.
+ *   writers  mole_mode_go_fenced, holding all heaps
+ *   readers  the same
+ *   orders   store release, load acquire: HB-FENCED-1
+ *   keeps    never false again
  */
 static _Atomic(unsigned) to_come_a;
+static _Atomic(bool) are_fenced_a;
 
 struct keys {
     void *alloc;
@@ -88,16 +95,23 @@ void mole_mode_change_to_come(unsigned set, unsigned clear)
     fence_seq_cst(); /* HB-MODE-1 */
 }
 
-void mole_mode_go_fenced(void)
+static void fence_all(void)
 {
-    if (load_rlx(&to_come_a) & MOLE_MODE_FENCED)
-        return;
-    mole_heap_hold_all();
     mole_mode_change_to_come(MOLE_MODE_FENCED, 0);
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
         (void)mole_mode_change(heap, mole_heap_id(heap), MOLE_MODE_FENCED, 0);
-    mole_heap_release_all();
     mole_barrier_drain();
+    store_rel(&are_fenced_a, true); /* HB-FENCED-1 */
+}
+
+void mole_mode_go_fenced(void)
+{
+    if (load_acq(&are_fenced_a)) /* HB-FENCED-1 */
+        return;
+    mole_heap_hold_all(); /* and wait for who is at it already */
+    if (!load_rlx(&are_fenced_a))
+        fence_all();
+    mole_heap_release_all();
 }
 
 void mole_mode_give_keys(struct mole_owner *owner)

@@ -19,6 +19,7 @@
  *             the word: enlist sees the new word and stores the keys again, or change
  *             finds the cache, and its store of the keys is the last. Likewise
  *             to_come_a and the list of all heaps
+ *  HB-FENCED-1  go_fenced: store of are_fenced_a  go_fenced: load  the modes and keys
  *
  * Progress: whoever changes modes takes the heap's lock for that; nobody waits for
  * operations under way.
@@ -54,6 +55,7 @@ mole_hot unsigned mole_mode_of(const struct mole_heap *heap)
 
 /*
  * The system denies mole_barrier_all: MOLE_MODE_FENCED for all heaps, also those to come.
+ * Operations that began without it can be seen to be under way when this returns.
  */
 mole_slow void mole_mode_go_fenced(void);
 
