@@ -196,7 +196,6 @@ bool mole_grace_is_inside(void)
  */
 static void wait_for_counted(void)
 {
-    pthread_mutex_lock(&wait_lock);
     for (int i = 0; i < 2; i++) {
         unsigned phase = load_rlx(&phase_a);
         fence_seq_cst(); /* HB-GRACE-2 */
@@ -205,7 +204,6 @@ static void wait_for_counted(void)
         for (unsigned turns = 0; load_acq(&inside_a[phase]); turns++) /* HB-GRACE-1 */
             turns < 1000 ? mole_thread_yield() : mole_thread_sleep_ms(1);
     }
-    pthread_mutex_unlock(&wait_lock);
 }
 
 /* Of the thread that forked: sections it had open then. */
@@ -215,8 +213,13 @@ static void wait_for_carried(void)
         turns < 1000 ? mole_thread_yield() : mole_thread_sleep_ms(1);
 }
 
+/*
+ * One thread at a time: when the barrier is denied, others must not wait in liburcu
+ * without it before the drain has ended.
+ */
 void mole_grace_wait(void)
 {
+    pthread_mutex_lock(&wait_lock);
     if (urcu.is_loaded) {
         /* liburcu ends the process when a filter denies the barrier that it had. */
         if (!mole_barrier_all() && !load_rlx(&mole_grace_state.is_fenced_a)) {
@@ -228,6 +231,7 @@ void mole_grace_wait(void)
     }
     wait_for_counted();
     wait_for_carried();
+    pthread_mutex_unlock(&wait_lock);
 }
 
 void mole_grace_end_thread(void)
