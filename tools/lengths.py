@@ -11,15 +11,16 @@ import re
 
 import sources
 
-FOLDERS = ("include", "src", "tests", "perf", "examples", "tools")
-COLUMNS = {".c": 90, ".h": 90, ".cpp": 90, ".py": 100, ".sh": 100}
-LINES = {".c": 400, ".h": 200, ".cpp": 400, ".py": 400, ".sh": 400}
+FOLDERS = ("include", "src", "tests", "models", "perf", "examples", "tools")
+COLUMNS = {".c": 90, ".h": 90, ".cpp": 90, ".pml": 100, ".py": 100, ".sh": 100}
+LINES = {".c": 400, ".h": 200, ".cpp": 400, ".pml": 500, ".py": 400, ".sh": 400}
 TEST_HEADER_LINES = 400     # those are parts of programs
 FUNCTION_LINES = 40     # between its braces; of Python, below its def
 
 # Files that may be longer, and why. A row that is not needed is a problem.
 LONGER = {
     "include/molehill/heapapi.h": (300, "the contract of one API, function by function"),
+    "models/gate.pml": (530, "one protocol and all of its broken variants"),
     "src/tcache/thread.c": (420, "to be split: the table of kept caches"),
     "tests/race/oracle.c": (520, "one stress whose threads share its tables and counters"),
     "tools/demo.py": (700, "to be split"),
