@@ -135,12 +135,10 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
         return TRUE;
     struct mole_heap *heap = heap_of(handle);
     struct mole_span *span = heap ? mole_block_find(heap, block) : NULL;
-    if (!span) {
-        mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
-        return FALSE;
-    }
-    mole_watch_free(span, block, how_of(flags));
-    return TRUE;
+    if (span && mole_watch_free(span, block, how_of(flags)))
+        return TRUE;
+    mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
+    return FALSE;
 }
 
 static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
@@ -236,8 +234,10 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
         return NULL;
     }
     void *block = mole_watch_resize(span, lpMem, dwBytes, how_of(dwFlags));
-    if (!block)
-        mole_last_error_fail_quietly(ERROR_NOT_ENOUGH_MEMORY);
+    if (!block) /* gone: freed by who had the heap while this call waited */
+        mole_last_error_fail_quietly(mole_block_find(heap, lpMem)
+                                         ? ERROR_NOT_ENOUGH_MEMORY
+                                         : ERROR_INVALID_PARAMETER);
     return block;
 }
 

@@ -133,9 +133,7 @@ static mole_slow void free_slow(void *block)
     int saved = errno;
     struct mole_span *span =
         start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;
-    if (span)
-        mole_watch_free(span, block, 0);
-    else
+    if (!span || !mole_watch_free(span, block, 0))
         refuse("free", block);
     errno = saved;
 }

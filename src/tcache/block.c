@@ -163,12 +163,16 @@ static struct mole_tcache *cache_for(const struct mole_span *span)
     return mole_thread_cache(span->heap);
 }
 
-void mole_block_free(struct mole_span *span, void *block, unsigned how)
+bool mole_block_free(struct mole_span *span, void *block, unsigned how)
 {
     struct mole_use use =
         mole_thread_begin_with(span->heap, cache_for(span), how & MOLE_BLOCK_UNGATED);
-    free_inside(&use, span, block);
+    /* The call may have waited for whoever had the heap, and may have freed the block. */
+    bool is_live = mole_block_find(use.heap, block) == span;
+    if (likely(is_live))
+        free_inside(&use, span, block);
     mole_thread_end(&use);
+    return is_live;
 }
 
 /*
@@ -219,8 +223,9 @@ static void *move(struct mole_use *use, struct mole_span *span, void *block, siz
     return to;
 }
 
-static void *resize_inside(struct mole_use *use, struct mole_span *span, void *block,
-                           size_t bytes, unsigned how, struct mole_block_rest *rest)
+/* In place, or moved as `how` allows; NULL: neither. */
+static void *resize_live(struct mole_use *use, struct mole_span *span, void *block,
+                         size_t bytes, unsigned how, struct mole_block_rest *rest)
 {
     size_t old = mole_span_bytes(span, block);
     if (!stays(span, bytes, how)) {
@@ -258,17 +263,21 @@ static struct mole_use begin_resize(const struct mole_span *span, size_t bytes,
     return mole_thread_begin_with(span->heap, mole_thread_cache(span->heap), passes);
 }
 
-/* What grew is cleared outside of the operation. */
-static void *clear_growth(void *at, size_t old, size_t bytes, unsigned how)
+/* The same of a block that may have been freed while the call waited; and clearing. */
+static void *resize_inside(struct mole_use *use, struct mole_span *span, void *block,
+                           size_t bytes, unsigned how, struct mole_block_rest *rest)
 {
+    if (unlikely(mole_block_find(use->heap, block) != span))
+        return NULL;
+    size_t old = mole_span_bytes(span, block);
+    char *at = resize_live(use, span, block, bytes, how, rest);
     if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)
-        memset((char *)at + old, 0, bytes - old);
+        memset(at + old, 0, bytes - old);
     return at;
 }
 
 void *mole_block_resize(struct mole_span *span, void *block, size_t bytes, unsigned how)
 {
-    size_t old = mole_span_bytes(span, block);
     struct mole_block_rest rest = {.heap = span->heap};
     struct mole_use use = begin_resize(span, bytes, how);
     void *at = resize_inside(&use, span, block, bytes, how, &rest);
@@ -276,18 +285,17 @@ void *mole_block_resize(struct mole_span *span, void *block, size_t bytes, unsig
     mole_thread_end(&use);
     if (at != block)
         mole_purger_poke();
-    return clear_growth(at, old, bytes, how);
+    return at;
 }
 
 void *mole_block_resize_begin(struct mole_span *span, void *block, size_t bytes,
                               unsigned how, struct mole_block_rest *rest)
 {
-    size_t old = mole_span_bytes(span, block);
     *rest = (struct mole_block_rest){.heap = span->heap};
     struct mole_use use = begin_resize(span, bytes, how);
     void *at = resize_inside(&use, span, block, bytes, how, rest);
     mole_thread_end(&use);
-    return clear_growth(at, old, bytes, how);
+    return at;
 }
 
 void mole_block_resize_end(struct mole_block_rest *rest, unsigned how)

@@ -41,8 +41,10 @@ uint64_t mole_block_foreign(void);
 mole_slow mole_shared _Noreturn void mole_block_blame(const char *call,
                                                       const void *address);
 
-/* Free such a block. */
-mole_slow mole_shared void mole_block_free(struct mole_span *span, void *block,
+/*
+ * Free such a block. False: it was freed while this call waited at the heap's gate.
+ */
+mole_slow mole_shared bool mole_block_free(struct mole_span *span, void *block,
                                            unsigned how);
 
 /*
@@ -51,7 +53,10 @@ mole_slow mole_shared void mole_block_free(struct mole_span *span, void *block,
  */
 mole_shared size_t mole_block_room(const struct mole_span *span);
 
-/* Resize such a block. Its address after that, or NULL: nothing happened. */
+/*
+ * Resize such a block. Its address after that, or NULL: nothing happened. Clearing is
+ * part of it, as the gate sees it.
+ */
 mole_shared void *mole_block_resize(struct mole_span *span, void *block, size_t bytes,
                                     unsigned how) mole_must_check;
 

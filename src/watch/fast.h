@@ -99,8 +99,7 @@ mole_hot bool mole_fast_free(struct mole_span *span, void *key, void *block)
     mole_tcache_enter(cache);
     if (unlikely(load_acq(&cache->owner.spied_key_a) != key)) { /* HB-GATE-2 */
         mole_tcache_leave(cache);
-        mole_block_free(span, block, 0);
-        return true;
+        return mole_block_free(span, block, 0);
     }
     if (unlikely(!mole_tcache_push(span, index)))
         mole_tcache_counted_down(cache, mole_thread_slots(), span);

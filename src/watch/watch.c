@@ -127,14 +127,20 @@ static bool is_marked(const struct mole_span *span)
     return MOLE_HAS_SPIES && span->kind == MOLE_SPAN_LARGE && span->mark;
 }
 
-void mole_watch_free(struct mole_span *span, void *block, unsigned how)
+bool mole_watch_free(struct mole_span *span, void *block, unsigned how)
 {
-    bool is_spied = mole_mode_of(span->heap) & MOLE_MODE_SPIED;
+    struct mole_heap *heap = span->heap;
+    bool is_spied = mole_mode_of(heap) & MOLE_MODE_SPIED;
     if (MOLE_HAS_SPIES && unlikely(is_spied || is_marked(span))) {
+        /* What spies are told should come true: wait at the gate, and look, before. */
+        if (!(how & MOLE_BLOCK_UNGATED))
+            mole_gate_pass(heap);
+        if (mole_block_find(heap, block) != span)
+            return false;
         struct mole_spy_block gone = seen(span, block);
-        mole_spy_freed(mole_watch_spied(span->heap), block, gone.bytes, gone.mark);
+        mole_spy_freed(mole_watch_spied(heap), block, gone.bytes, gone.mark);
     }
-    mole_block_free(span, block, how);
+    return mole_block_free(span, block, how);
 }
 
 /* The block's new address, with what is left behind; NULL: nothing happened. */

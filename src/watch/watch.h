@@ -22,7 +22,10 @@
 /* As mole_block_alloc. NULL also when a spy vetoes. */
 mole_shared void *mole_watch_alloc(struct mole_heap *heap, size_t bytes, size_t align,
                                    unsigned how) mole_must_check;
-mole_shared void mole_watch_free(struct mole_span *span, void *block, unsigned how);
+
+/* As mole_block_free. */
+mole_shared bool mole_watch_free(struct mole_span *span, void *block, unsigned how);
+
 mole_shared void *mole_watch_resize(struct mole_span *span, void *block, size_t bytes,
                                     unsigned how) mole_must_check;
 

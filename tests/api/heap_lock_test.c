@@ -4,14 +4,10 @@
  * it, asleep on a futex, and by the order of events, not by waiting for something not to
  * happen.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "asleep.h"
 #include "support.h"
 
 enum { BEGUN = 1, ENDED = 2 };
@@ -40,27 +36,6 @@ static void *call_main(void *argument)
 static void start(struct caller *caller)
 {
     require(pthread_create(&caller->thread, NULL, call_main, caller) == 0, "no thread");
-}
-
-static void pause_shortly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-/* Whether the system has the thread asleep in futex(2). */
-static bool sleeps_on_futex(int tid)
-{
-    char path[64];
-    char text[64] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
-    int file = open(path, O_RDONLY);
-    if (file < 0)
-        return false;
-    ssize_t length = read(file, text, sizeof text - 1);
-    close(file);
-    char futex[16];
-    snprintf(futex, sizeof futex, "%d ", SYS_futex);
-    return length > 0 && strncmp(text, futex, strlen(futex)) == 0;
 }
 
 /* Wait until the thread is asleep in its call. */
@@ -191,6 +166,41 @@ HEAP_CASE(heap_lock, case_075_a_locked_heap_blocks_the_other_calls)
     unlock(heap);
     expect_through(&grower);
     give_back(heap, grower.block);
+}
+
+static bool free_too_late(struct caller *caller)
+{
+    arm_errors();
+    BOOL done = HeapFree(caller->heap, 0, caller->block);
+    return !done && GetLastError() == ERROR_INVALID_PARAMETER;
+}
+
+static bool resize_too_late(struct caller *caller)
+{
+    arm_errors();
+    void *at = HeapReAlloc(caller->heap, HEAP_ZERO_MEMORY, caller->block, 90000);
+    DWORD expected = compat_windows() ? ERROR_INVALID_PARAMETER : LAST_ERROR_SENTINEL;
+    return !at && GetLastError() == expected && errno != ERRNO_SENTINEL;
+}
+
+/* The block was live when the call came, and is not when the heap is open again. */
+HEAP_CASE(heap_lock, a_call_that_waited_looks_at_its_block_again)
+{
+    bool (*const calls[])(struct caller *) = {free_too_late, resize_too_late};
+    const SIZE_T sizes[] = {100, 8000, 100000};
+    for (size_t i = 0; i < LENGTH(calls) * LENGTH(sizes); i++) {
+        SIZE_T before = allocated_bytes(heap);
+        struct caller caller = {.heap = heap, .call = calls[i % LENGTH(calls)]};
+        caller.block = take(heap, 0, sizes[i / LENGTH(calls)]);
+        lock(heap);
+        start(&caller);
+        expect_blocked(&caller);
+        give_back(heap, caller.block);
+        unlock(heap);
+        expect_through(&caller);
+        require(allocated_bytes(heap) == before, "%zu bytes, not %zu",
+                allocated_bytes(heap), before);
+    }
 }
 
 /* A thread with a warm cache, in the middle of its lock-free fast paths. */
