@@ -64,6 +64,8 @@ TESTS = {
     "api/heap_size": Test("plain", "tests/api/heap_size_test.c"),
     "api/heap_realloc_in_place": Test("plain", "tests/api/heap_realloc_in_place_test.c"),
     "api/heap_realloc_threads": Test("plain", "tests/api/heap_realloc_threads_test.c"),
+    "api/heap_lock": Test("plain", "tests/api/heap_lock_test.c"),
+    "unit/gate": Test("plain", "tests/unit/gate_test.c"),
     "unit/large": Test("plain", "tests/unit/large_test.c"),
     "unit/pages": Test("plain", "tests/unit/pages_test.c"),
     "unit/thread": Test("plain", "tests/unit/thread_test.c"),
@@ -334,7 +336,7 @@ MUTANTS = [
     Mutant("unawaited_uncached", "who shuts the gate does not wait for threads without a cache", [
         ("src/arena/gate.c", "    while (load_acq(&heap->gate.uncached_a)) /* HB-GATE-1 */\n",
          "    while (load_acq(&heap->gate.uncached_a) > 100) /* HB-GATE-1 */\n"),
-    ], ["gate"]),
+    ], ["unit/gate"]),
     Mutant("ignored_gate", "HeapAlloc's fast path does not look whether its heap is locked", [
         ("src/api/heap.c",
          "    if (unlikely(load_acq_folded(&cache->owner.alloc_key_a) != hHeap ||\n"
@@ -346,6 +348,30 @@ MUTANTS = [
         ("src/tcache/thread.c", "        if (likely(!mole_gate_is_shut(use->heap)) || passes)\n",
          "        if (likely(!mole_gate_is_shut(use->heap)) || passes || true)\n"),
     ], ["gate"]),
+    Mutant("half_fenced", "who goes fenced does not wait for another thread that is at it", [
+        ("src/arena/mode.c", "    if (load_acq(&are_fenced_a)) /* HB-FENCED-1 */\n",
+         "    if (load_rlx(&to_come_a) & MOLE_MODE_FENCED)\n"),
+    ], ["unit/gate"]),
+    Mutant("thief_in_a_locked_heap", "thieves do not look whether the heap is locked", [
+        ("src/tcache/steal.c", "    if (load_acq(&heap->word_a) && !mole_gate_is_shut(heap))\n",
+         "    if (load_acq(&heap->word_a))\n"),
+    ], ["unit/gate"]),
+    Mutant("unawaited_thief", "who shuts the gate does not wait for a thief", [
+        ("src/arena/gate.c", "    mole_arena_enter(&heap->arena);\n"
+         "    mole_arena_leave(&heap->arena);\n", ""),
+    ], ["unit/gate"]),
+    Mutant("uncached_after_fork", "a fork's child awaits threads that it does not have", [
+        ("src/arena/gate.c", "    store_rlx(&heap->gate.uncached_a, 0);\n"
+         "    if (is_owner", "    if (is_owner"),
+    ], ["unit/gate"]),
+    Mutant("late_free", "HeapFree that waited frees a block that is free by now", [
+        ("src/tcache/block.c", "    bool is_live = mole_block_find(use.heap, block) == span;\n",
+         "    bool is_live = true;\n"),
+    ], ["api/heap_lock"]),
+    Mutant("late_resize", "HeapReAlloc that waited resizes a block that is free by now", [
+        ("src/tcache/block.c", "    if (unlikely(mole_block_find(use->heap, block) != span))\n",
+         "    if (unlikely(!span))\n"),
+    ], ["api/heap_lock"]),
     Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not "
            "have, but not the caches' lists", [
         ("src/tcache/slab.c", "        cache->partial[class] = NULL;\n", ""),

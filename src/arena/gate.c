@@ -43,6 +43,9 @@ static void await_quiet(struct mole_heap *heap)
     unsigned turns = 0;
     while (load_acq(&heap->gate.uncached_a)) /* HB-GATE-1 */
         wait_a_little(&turns);
+    /* Thieves look at the word under this lock (steal.c): the last one has left. */
+    mole_arena_enter(&heap->arena);
+    mole_arena_leave(&heap->arena);
 }
 
 bool mole_gate_close(struct mole_heap *heap)
@@ -112,6 +115,8 @@ void mole_gate_reset(struct mole_heap *heap)
 
 void mole_gate_repair(struct mole_heap *heap)
 {
+    /* Threads that found the gate shut may have vanished before they took theirs back. */
+    store_rlx(&heap->gate.uncached_a, 0);
     if (is_owner(&heap->gate))
         return;
     mole_gate_reset(heap);

@@ -49,7 +49,9 @@ struct mole_gate {
      *   writers  those operations
      *   readers  close
      *   orders   add sequentially consistent, subtract release: HB-GATE-1
-     *   keeps    0 while the gate is shut, but for the owner's own
+     *   keeps    while the gate is shut: its owner's own, calls that pass, and for a
+     *            moment
+ *            threads that have yet to find it shut
      */
     _Atomic(uint32_t) uncached_a;
 };

@@ -99,7 +99,8 @@ static void fence_all(void)
 {
     mole_mode_change_to_come(MOLE_MODE_FENCED, 0);
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
-        (void)mole_mode_change(heap, mole_heap_id(heap), MOLE_MODE_FENCED, 0);
+        if (heap->arena.is_locked) /* it has a gate */
+            (void)mole_mode_change(heap, mole_heap_id(heap), MOLE_MODE_FENCED, 0);
     mole_barrier_drain();
     store_rel(&are_fenced_a, true); /* HB-FENCED-1 */
 }
@@ -129,6 +130,8 @@ void mole_mode_begin(struct mole_heap *heap)
 {
     fence_seq_cst(); /* HB-MODE-1 */
     unsigned modes = load_rlx(&to_come_a);
+    if (!heap->arena.is_locked)
+        modes &= ~(unsigned)MOLE_MODE_FENCED; /* it has no gate */
     if (unlikely(modes))
         (void)mole_mode_change(heap, mole_heap_id(heap), modes, 0);
 }

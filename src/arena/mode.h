@@ -54,8 +54,9 @@ mole_hot unsigned mole_mode_of(const struct mole_heap *heap)
 }
 
 /*
- * The system denies mole_barrier_all: MOLE_MODE_FENCED for all heaps, also those to come.
- * Operations that began without it can be seen to be under way when this returns.
+ * The system denies mole_barrier_all: MOLE_MODE_FENCED for all heaps that have a gate,
+ * also those to come. Operations that began without it can be seen to be under way when
+ * this returns.
  */
 mole_slow void mole_mode_go_fenced(void);
 

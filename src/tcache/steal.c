@@ -52,7 +52,8 @@ size_t mole_steal(struct mole_heap *heap, struct mole_pool_slots *slots)
         return 0;
     struct mole_run *loot = NULL;
     mole_arena_enter(&heap->arena);
-    if (load_acq(&heap->word_a)) /* HB-HEAP-1; else destroyed: its caches are nobody's */
+    /* HB-HEAP-1; destroyed: its caches are nobody's; shut: nothing moves. */
+    if (load_acq(&heap->word_a) && !mole_gate_is_shut(heap))
         for (struct mole_owner *owner = mole_heap_owners(heap); owner;
              owner = owner->next)
             if (load_rlx(&owner->woken_a))

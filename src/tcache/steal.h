@@ -26,7 +26,8 @@
 
 /*
  * Give the runs of slabs that came back whole to the pool, of all caches of the heap.
- * Cheap when there are none. Returns how many. The heap may be destroyed by another
+ * Cheap when there are none, or while another thread has shut the heap's gate. Returns
+ * how many. The heap may be destroyed by another
  * thread at the same time: its record stays, and the arena's lock keeps the two apart.
  */
 size_t mole_steal(struct mole_heap *heap, struct mole_pool_slots *slots);

@@ -4,7 +4,7 @@
  * heap as fast as they can while others lock it. Under the lock nothing moves: every slab
  * is in order and a fingerprint of all tables stays the same. Three times: with the
  * system's barrier, in a process where it is denied from the start, and in one where it
- * is denied in the middle.
+ * is denied in the middle, to all threads as they run.
  */
 #include <linux/filter.h>
 #include <linux/membarrier.h>
@@ -21,12 +21,12 @@
 #include "os/barrier.h"
 #include "race.h"
 
-enum { WORKERS = 4, LOCKERS = 2, SHARED = 256 };
+enum { WORKERS = 4, FREERS = 1, LOCKERS = 2, SHARED = 256 };
 
 static HANDLE handle;
 static struct mole_heap *heap;
 static _Atomic(void *) shared[SHARED]; /* blocks that any thread may take */
-static atomic_ullong operations, closings, moved_between;
+static atomic_ullong operations, closings, moved_between, uncached;
 static atomic_bool stop;
 
 static size_t some_bytes(uint64_t *random)
@@ -68,6 +68,19 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* Takes from the others, allocates nothing itself, and so never has a cache. */
+static void *only_free(void *unused)
+{
+    uint64_t random = race_seed;
+    (void)unused;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        void *block = atomic_exchange(&shared[race_below(&random, SHARED)], NULL);
+        race_require(!block || HeapFree(handle, 0, block), "HeapFree refused a block");
+        atomic_fetch_add_explicit(&uncached, block != NULL, memory_order_relaxed);
+    }
+    return NULL;
+}
+
 /* What all tables of the heap say; slabs are checked on the way. */
 static uint64_t fingerprint(void)
 {
@@ -90,6 +103,39 @@ static uint64_t fingerprint(void)
     return print;
 }
 
+enum { NONE = -2, ALL = -1 }; /* of membarrier's commands */
+
+/* Which one a locker denies when it is half done; whether that could not be. */
+static int denied_later = NONE;
+static atomic_bool was_refused;
+
+/* For all threads, if there are others; not every tool knows that call. */
+static bool install(const struct sock_fprog *program)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return false;
+    return denied_later == NONE ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program) == 0
+                                : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                                          SECCOMP_FILTER_FLAG_TSYNC, program) == 0;
+}
+
+/* From now on one of membarrier's commands is denied, or the whole of it. */
+static bool deny_barrier(int command)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)command, 0, command == ALL ? 0 : 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
+    return install(&program) &&
+           syscall(SYS_membarrier, command == ALL ? MEMBARRIER_CMD_QUERY : command, 0,
+                   0) < 0;
+}
+
 static void inspect(void)
 {
     race_require(HeapLock(handle), "HeapLock failed");
@@ -104,9 +150,17 @@ static void inspect(void)
     atomic_fetch_add(&closings, 1);
 }
 
-static void *inspect_often(void *count)
+struct locker {
+    size_t count;
+    bool denies; /* one does, with all others under way */
+};
+
+static void *inspect_often(void *argument)
 {
-    for (size_t i = 0; i < (uintptr_t)count && !atomic_load(&race_failed); i++) {
+    struct locker *locker = argument;
+    for (size_t i = 0; i < locker->count && !atomic_load(&race_failed); i++) {
+        if (locker->denies && i == locker->count / 2 && !deny_barrier(denied_later))
+            atomic_store(&was_refused, true);
         unsigned long long before = atomic_load(&operations);
         inspect();
         for (int turns = 0; turns < 1000 && atomic_load(&operations) == before; turns++)
@@ -119,37 +173,20 @@ static void *inspect_often(void *count)
 /* All of it once. */
 static void run(size_t count)
 {
-    pthread_t workers[WORKERS], lockers[LOCKERS];
+    pthread_t workers[WORKERS + FREERS], lockers[LOCKERS];
+    struct locker what[LOCKERS] = {{count, denied_later != NONE}, {count, false}};
     atomic_store(&stop, false);
-    for (size_t i = 0; i < WORKERS; i++)
-        workers[i] = race_thread(work, (void *)i);
+    for (size_t i = 0; i < WORKERS + FREERS; i++)
+        workers[i] = race_thread(i < WORKERS ? work : only_free, (void *)i);
     for (size_t i = 0; i < LOCKERS; i++)
-        lockers[i] = race_thread(inspect_often, (void *)count);
+        lockers[i] = race_thread(inspect_often, &what[i]);
     for (size_t i = 0; i < LOCKERS; i++)
         race_join(lockers[i]);
+    for (int turns = 0; turns < 60000 && atomic_load(&uncached) < count; turns++)
+        race_sleep_ms(1); /* under valgrind a thread may have to wait for its turn */
     atomic_store(&stop, true);
-    for (size_t i = 0; i < WORKERS; i++)
+    for (size_t i = 0; i < WORKERS + FREERS; i++)
         race_join(workers[i]);
-}
-
-enum { ALL = -1 }; /* of membarrier's commands */
-
-/* No membarrier for this process from now on, or none of its commands. */
-static bool deny_barrier(int command)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)command, 0, command == ALL ? 0 : 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
-           syscall(SYS_membarrier, command == ALL ? MEMBARRIER_CMD_QUERY : command, 0,
-                   0) < 0;
 }
 
 enum when { NEVER, AT_START, LATER };
@@ -164,13 +201,11 @@ static void run_one(enum when denied, int command, size_t count)
     }
     handle = HeapCreate(0, 0, 0);
     heap = mole_heap_find(handle);
+    denied_later = denied == LATER ? command : NONE;
     run(count);
-    if (denied == LATER) {
-        if (!deny_barrier(command)) {
-            race_skip("seccomp filters cannot be set here");
-            return;
-        }
-        run(count);
+    if (atomic_load(&was_refused)) {
+        race_skip("seccomp filters cannot be set here");
+        return;
     }
     bool is_fenced = load_rlx(&heap->word_a) & MOLE_MODE_FENCED;
     for (size_t i = 0; i < SHARED; i++)
@@ -190,6 +225,8 @@ static void run_one(enum when denied, int command, size_t count)
     race_case(atomic_load(&moved_between) >= count / 4,
               "exercised too little: %llu times others got in between",
               atomic_load(&moved_between));
+    race_case(atomic_load(&uncached) >= count,
+              "exercised too little: %llu uncached frees", atomic_load(&uncached));
     race_case(HeapDestroy(handle), "HeapDestroy failed");
 }
 
