@@ -19,12 +19,12 @@ FUNCTION_LINES = 40     # between its braces; of Python, below its def
 
 # Files that may be longer, and why. A row that is not needed is a problem.
 LONGER = {
-    "include/molehill/heapapi.h": (300, "the contract of one API, function by function"),
     "models/gate.pml": (530, "one protocol and all of its broken variants"),
+    "include/molehill/heapapi.h": (400, "the contract of one API, function by function"),
     "src/tcache/thread.c": (420, "to be split: the table of kept caches"),
     "tests/race/oracle.c": (520, "one stress whose threads share its tables and counters"),
     "tools/demo.py": (700, "to be split"),
-    "tools/mutants.py": (700, "most of it is the list of the mutants"),
+    "tools/mutants.py": (800, "most of it is the list of the mutants"),
 }
 
 

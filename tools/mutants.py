@@ -55,6 +55,7 @@ TESTS = {
     "fork_step": Test("plain", "tests/race/fork_step.c", seconds=120),
     "grow": Test("plain", "tests/race/grow.c", attempts=2),
     "mode_step": Test("plain", "tests/race/mode_step.c"),
+    "walk": Test("plain", "tests/race/walk.c", attempts=2),
     "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
     "rejoin": Test("plain", "tests/race/rejoin.c"),
     "steal": Test("plain", "tests/race/steal.c"),
@@ -64,6 +65,7 @@ TESTS = {
     "api/heap_size": Test("plain", "tests/api/heap_size_test.c"),
     "api/heap_realloc_in_place": Test("plain", "tests/api/heap_realloc_in_place_test.c"),
     "api/heap_realloc_threads": Test("plain", "tests/api/heap_realloc_threads_test.c"),
+    "api/heap_walk_threads": Test("plain", "tests/api/heap_walk_threads_test.c"),
     "api/heap_lock": Test("plain", "tests/api/heap_lock_test.c"),
     "unit/gate": Test("plain", "tests/unit/gate_test.c"),
     "unit/large": Test("plain", "tests/unit/large_test.c"),
@@ -333,6 +335,15 @@ MUTANTS = [
         ("src/arena/gate.c", "        while (load_acq(&owner->busy_a)) /* HB-GATE-1 */\n",
          "        while (load_acq(&owner->busy_a) > 1) /* HB-GATE-1 */\n"),
     ], ["gate"]),
+    Mutant("walk_beside_operations", "a walk under the lock begins beside operations under way", [
+        ("src/arena/gate.c", "        while (load_acq(&owner->busy_a)) /* HB-GATE-1 */\n",
+         "        while (load_acq(&owner->busy_a) > 1) /* HB-GATE-1 */\n"),
+    ], ["walk"]),
+    Mutant("walk_past_the_first_chunk", "a walk takes what is behind a cut run's chunk for pages "
+           "of it", [
+        ("src/arena/walk.c", "    return run->is_cut ? run->base + MOLE_CHUNK : "
+         "mole_run_end(run);\n", "    return mole_run_end(run);\n"),
+    ], ["walk", "api/heap_walk_threads"]),
     Mutant("unawaited_uncached", "who shuts the gate does not wait for threads without a cache", [
         ("src/arena/gate.c", "    while (load_acq(&heap->gate.uncached_a)) /* HB-GATE-1 */\n",
          "    while (load_acq(&heap->gate.uncached_a) > 100) /* HB-GATE-1 */\n"),

@@ -51,6 +51,40 @@ static_assert(sizeof(void *) != 8 || sizeof(HEAP_SUMMARY) == 40,
               "callers state this size in cb");
 
 /*
+ * What HeapWalk reports. The sizes have 32 bits, as on Windows; what needs more is said
+ * to be 0xFFFFFFFF.
+ */
+typedef struct _PROCESS_HEAP_ENTRY {
+    PVOID lpData;      /* the entry's start; NULL begins a walk */
+    DWORD cbData;      /* of a live block what was requested, else bytes */
+    BYTE cbOverhead;   /* 0: bookkeeping lies elsewhere */
+    BYTE iRegionIndex; /* 0; 64: a large block, which has its pages for itself */
+    WORD wFlags;       /* 0: free blocks side by side; or one of the flags below */
+    __extension__ union {
+        struct {
+            HANDLE hMem; /* NULL: blocks do not move */
+            DWORD dwReserved[3];
+        } Block;
+        struct {
+            DWORD dwCommittedSize;   /* of all small blocks: pages in use for them */
+            DWORD dwUnCommittedSize; /* and others that the heap has for more */
+            LPVOID lpFirstBlock;     /* all entries but large blocks lie from here ... */
+            LPVOID lpLastBlock;      /* ... up to here */
+        } Region;
+    };
+} PROCESS_HEAP_ENTRY, *PPROCESS_HEAP_ENTRY, *LPPROCESS_HEAP_ENTRY;
+
+#define PROCESS_HEAP_REGION 0x0001            /* the heap's own page, always first */
+#define PROCESS_HEAP_UNCOMMITTED_RANGE 0x0002 /* pages that hold no blocks yet */
+#define PROCESS_HEAP_ENTRY_BUSY 0x0004        /* a live block */
+#define PROCESS_HEAP_SEG_ALLOC 0x0008         /* this and the next two: never set */
+#define PROCESS_HEAP_ENTRY_MOVEABLE 0x0010
+#define PROCESS_HEAP_ENTRY_DDESHARE 0x0020
+
+static_assert(sizeof(void *) != 8 || sizeof(PROCESS_HEAP_ENTRY) == 40,
+              "callers read and write this structure");
+
+/*
  * Create a private heap.
  *
  *   flOptions      HEAP_NO_SERIALIZE: the heap takes no lock in any operation and the
@@ -260,6 +294,29 @@ MH_API BOOL WINAPI HeapLock(HANDLE hHeap) MH_WIN32_SYMBOL(HeapLock);
  *   spec      2.9
  */
 MH_API BOOL WINAPI HeapUnlock(HANDLE hHeap) MH_WIN32_SYMBOL(HeapUnlock);
+
+/*
+ * Go through a heap, entry by entry: the heap's own page (PROCESS_HEAP_REGION), then
+ * small blocks, live and free, and unused pages, then large blocks. What the caller holds
+ * is all there is of a walk: it may end at any time, and there may be several.
+ *
+ *   hHeap     the heap
+ *   lpEntry   lpData NULL begins, whatever the other fields hold; then as the last call
+ *             left it. Only lpData is read.
+ *   returns   TRUE with the next entry, or FALSE with the structure untouched
+ *   errors    ERROR_NO_MORE_ITEMS at the end, ERROR_INVALID_PARAMETER for NULL and for an
+ *             lpData that is no entry, or not any more: what the walk stands on is gone
+ *             when it, or all around it, was freed; a live block is always there.
+ *             ERROR_INVALID_HANDLE. errno EINVAL, or under compat:windows the same codes
+ *   threads   any. Under HeapLock the live blocks shown are exactly those there are.
+ *             Without it, blocks that other threads allocate or free meanwhile may be
+ *             missed, and the walk may end early.
+ *   progress  takes the arena's lock for each entry; waits while another thread has
+ *             locked the heap
+ *   spec      2.10
+ */
+MH_API BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry)
+    MH_WIN32_SYMBOL(HeapWalk);
 
 /*
  * The calling thread's last error. It is molehill's own variable, so libc does not
