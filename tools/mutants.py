@@ -66,6 +66,10 @@ TESTS = {
     "api/heap_realloc_in_place": Test("plain", "tests/api/heap_realloc_in_place_test.c"),
     "api/heap_realloc_threads": Test("plain", "tests/api/heap_realloc_threads_test.c"),
     "api/heap_walk_threads": Test("plain", "tests/api/heap_walk_threads_test.c"),
+    "api/heap_compact": Test("plain", "tests/api/heap_compact_test.c"),
+    "compact": Test("plain", "tests/race/compact.c"),
+    "unit/compact": Test("plain", "tests/unit/compact_test.c"),
+    "unit/audit": Test("plain", "tests/unit/audit_test.c"),
     "api/heap_lock": Test("plain", "tests/api/heap_lock_test.c"),
     "unit/gate": Test("plain", "tests/unit/gate_test.c"),
     "unit/large": Test("plain", "tests/unit/large_test.c"),
@@ -335,7 +339,7 @@ MUTANTS = [
         ("src/arena/gate.c", "        while (load_acq(&owner->busy_a)) /* HB-GATE-1 */\n",
          "        while (load_acq(&owner->busy_a) > 1) /* HB-GATE-1 */\n"),
     ], ["gate"]),
-    Mutant("walk_beside_operations", "a walk under the lock begins beside operations under way", [
+    Mutant("walk_beside_operations", "a walk under the lock begins beside operations", [
         ("src/arena/gate.c", "        while (load_acq(&owner->busy_a)) /* HB-GATE-1 */\n",
          "        while (load_acq(&owner->busy_a) > 1) /* HB-GATE-1 */\n"),
     ], ["walk"]),
@@ -344,6 +348,32 @@ MUTANTS = [
         ("src/arena/walk.c", "    return run->is_cut ? run->base + MOLE_CHUNK : "
          "mole_run_end(run);\n", "    return mole_run_end(run);\n"),
     ], ["walk", "api/heap_walk_threads"]),
+    Mutant("unawaited_passers", "who stops a heap does not wait for calls that passed its lock", [
+        ("src/arena/gate.c", "MOLE_MODE_STOPPED, 0);\n    await_quiet(heap);\n",
+         "MOLE_MODE_STOPPED, 0);\n"),
+    ], ["unit/gate"]),
+    Mutant("passers_in_a_stopped_heap", "calls that pass a locked heap pass a stopped one", [
+        ("src/arena/gate.c", "    return passes ? MOLE_MODE_STOPPED : MOLE_MODE_CLOSED;\n",
+         "    return passes ? 0 : MOLE_MODE_CLOSED;\n"),
+    ], ["unit/gate", "compact"]),
+    Mutant("compacting_beside_an_ending_thread", "HeapCompact takes batches without the lock "
+           "under which threads end", [
+        ("src/tcache/compact.c", "    mole_arena_enter(&heap->arena);\n", ""),
+        ("src/tcache/compact.c", "    mole_arena_leave(&heap->arena);\n", ""),
+    ], ["unit/compact"]),
+    Mutant("batches_after_compacting", "HeapCompact leaves batches where they are", [
+        ("src/tcache/compact.c",
+         "        mole_tcache_flush((struct mole_tcache *)(void *)owner);\n",
+         "        (void)owner;\n"),
+    ], ["unit/compact"]),
+    Mutant("slabs_after_compacting", "HeapCompact keeps empty slabs that are current", [
+        ("src/tcache/compact.c", "        mole_slab_retire_current(cache, slots);\n", ""),
+    ], ["api/heap_compact"]),
+    Mutant("audit_without_lists", "HeapValidate does not look at lists of free blocks", [
+        ("src/arena/audit.c", "    if (!is_quiet)\n        return true;\n"
+         "    uint32_t inbox", "    if (is_quiet || !is_quiet)\n        return true;\n"
+         "    uint32_t inbox"),
+    ], ["unit/audit"]),
     Mutant("unawaited_uncached", "who shuts the gate does not wait for threads without a cache", [
         ("src/arena/gate.c", "    while (load_acq(&heap->gate.uncached_a)) /* HB-GATE-1 */\n",
          "    while (load_acq(&heap->gate.uncached_a) > 100) /* HB-GATE-1 */\n"),
@@ -356,15 +386,16 @@ MUTANTS = [
          "                 slot >="),
     ], ["gate"]),
     Mutant("gate_open_for_slow_paths", "slow paths pass a gate that is shut", [
-        ("src/tcache/thread.c", "        if (likely(!mole_gate_is_shut(use->heap)) || passes)\n",
-         "        if (likely(!mole_gate_is_shut(use->heap)) || passes || true)\n"),
+        ("src/tcache/thread.c", "        if (likely(!mole_gate_is_shut(use->heap, passes)))\n",
+         "        if (likely(!mole_gate_is_shut(use->heap, passes)) || true)\n"),
     ], ["gate"]),
     Mutant("half_fenced", "who goes fenced does not wait for another thread that is at it", [
         ("src/arena/mode.c", "    if (load_acq(&are_fenced_a)) /* HB-FENCED-1 */\n",
          "    if (load_rlx(&to_come_a) & MOLE_MODE_FENCED)\n"),
     ], ["unit/gate"]),
     Mutant("thief_in_a_locked_heap", "thieves do not look whether the heap is locked", [
-        ("src/tcache/steal.c", "    if (load_acq(&heap->word_a) && !mole_gate_is_shut(heap))\n",
+        ("src/tcache/steal.c",
+         "    if (load_acq(&heap->word_a) && !mole_gate_is_shut(heap, false))\n",
          "    if (load_acq(&heap->word_a))\n"),
     ], ["unit/gate"]),
     Mutant("unawaited_thief", "who shuts the gate does not wait for a thief", [

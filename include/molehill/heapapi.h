@@ -211,11 +211,14 @@ MH_API SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
  *   hHeap     the heap
  *   dwFlags   HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
  *             Other bits are ignored.
- *   lpMem     any value; NULL asks about the heap itself: so far, whether it is one
+ *   lpMem     any value; NULL asks about the heap itself: whether all its bookkeeping is
+ *             in order, which only wild writes or a mistake of molehill's can disturb
  *   returns   TRUE or FALSE; FALSE for a bad handle
  *   errors    none: last error and errno are kept whatever it returns
  *   threads   any
- *   progress  wait-free
+ *   progress  wait-free; with NULL as HeapLock, and all calls on the heap wait while it
+ *             reads the heap's tables. With NULL and HEAP_NO_SERIALIZE it takes the
+ *             arena's lock instead, and looks at less.
  *   spec      2.7
  */
 MH_API BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
@@ -231,8 +234,8 @@ MH_API BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
  *   errors     ERROR_INVALID_PARAMETER for NULL or another cb, ERROR_INVALID_HANDLE;
  *              errno EINVAL, or under compat:windows the same codes
  *   threads    any; blocks that other threads allocate or free meanwhile count or do not
- *   progress   takes the arena's lock and visits the heap's tables: it may wait, and it
- *              takes longer the larger the heap
+ *   progress   waits while another thread has locked the heap; then takes the arena's
+ *              lock and visits the heap's tables, which takes longer the larger the heap
  *   spec       2.13
  */
 MH_API BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags, LPHEAP_SUMMARY lpSummary)
@@ -317,6 +320,27 @@ MH_API BOOL WINAPI HeapUnlock(HANDLE hHeap) MH_WIN32_SYMBOL(HeapUnlock);
  */
 MH_API BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry)
     MH_WIN32_SYMBOL(HeapWalk);
+
+/*
+ * Bring a heap's free memory together: blocks on their way between threads go back to
+ * where they came from, memory that turns out to be unused goes back to the system.
+ * Allocated blocks stay where they are.
+ *
+ *   hHeap     the heap
+ *   dwFlags   HEAP_NO_SERIALIZE: leave alone what other threads have; only tell how much
+ *             is free. Other bits are ignored.
+ *   returns   bytes of the largest free piece that the heap has at hand, of those that
+ *             HeapWalk shows; or 0. A hint: a larger block may well be had.
+ *   errors    0 with ERROR_SUCCESS: nothing is free; 0 with ERROR_INVALID_HANDLE, errno
+ *             EINVAL, or under compat:windows the same code
+ *   threads   any
+ *   progress  as HeapLock, and all calls on the heap wait while it works on the caches;
+ *             then a lock of the process's. Without these for a heap created with
+ *             HEAP_NO_SERIALIZE, which gives nothing back to the system.
+ *   spec      2.8
+ */
+MH_API SIZE_T WINAPI HeapCompact(HANDLE hHeap, DWORD dwFlags)
+    MH_WIN32_SYMBOL(HeapCompact);
 
 /*
  * The calling thread's last error. It is molehill's own variable, so libc does not

@@ -5,6 +5,7 @@
  */
 #include <molehill/heapapi.h>
 
+#include "api/heap_walk.h"
 #include "api/last_error.h"
 #include "api/stats.h"
 #include "arena/span_map.h"
@@ -78,7 +79,7 @@ static struct mole_heap *heap_to_read(HANDLE handle, DWORD flags)
 {
     struct mole_heap *heap = heap_of(handle);
     if (heap && !(flags & HEAP_NO_SERIALIZE))
-        mole_gate_pass(heap);
+        mole_gate_pass(heap, false);
     return heap;
 }
 
@@ -265,5 +266,6 @@ BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
     struct mole_heap *heap = heap_to_read(hHeap, dwFlags);
     if (!heap)
         return FALSE;
-    return !lpMem || mole_block_find(heap, lpMem) != NULL;
+    return lpMem ? mole_block_find(heap, lpMem) != NULL
+                 : mole_heap_walk_validate(heap, dwFlags);
 }

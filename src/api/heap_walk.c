@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HeapWalk.
+ * Functions on whole heaps: HeapWalk, HeapCompact, and HeapValidate without a block.
  */
-#include "arena/walk.h"
+#include "api/heap_walk.h"
 
+#include <errno.h>
 #include <molehill/heapapi.h>
 #include <string.h>
 
 #include "api/last_error.h"
+#include "arena/audit.h"
+#include "arena/walk.h"
+#include "tcache/compact.h"
 #include "tcache/process.h"
+#include "tcache/thread.h"
 
 enum { REGION_OF_LARGE = 64 }; /* what Windows says of blocks mapped one by one */
 
@@ -60,7 +65,7 @@ BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry)
         mole_last_error_fail(ERROR_INVALID_PARAMETER);
         return FALSE;
     }
-    mole_gate_pass(heap);
+    mole_gate_pass(heap, false);
     struct mole_walk_entry found;
     switch (mole_walk_next(heap, lpEntry->lpData, &found)) {
     case MOLE_WALK_FOUND:
@@ -73,4 +78,62 @@ BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry)
         mole_last_error_fail(ERROR_INVALID_PARAMETER);
         return FALSE;
     }
+}
+
+/* Have the heap for oneself, as far as the call's flags ask for that. */
+enum hold { IS_NOT_HELD, IS_HELD, IS_STOPPED, IS_GONE };
+
+static enum hold hold(struct mole_heap *heap, DWORD flags)
+{
+    if (!heap->arena.is_locked)
+        return IS_HELD;
+    if (flags & HEAP_NO_SERIALIZE)
+        return IS_NOT_HELD;
+    return mole_gate_stop(heap) ? IS_STOPPED : IS_GONE;
+}
+
+static void let_go(struct mole_heap *heap, enum hold held)
+{
+    if (held == IS_STOPPED)
+        mole_gate_resume(heap);
+}
+
+bool mole_heap_walk_validate(struct mole_heap *heap, DWORD flags)
+{
+    int saved = errno;
+    enum hold held = hold(heap, flags);
+    bool is_good = held != IS_GONE && mole_audit_heap(heap, held != IS_NOT_HELD);
+    let_go(heap, held);
+    errno = saved;
+    return is_good;
+}
+
+/* Of what molehill has at hand, all that no thread keeps for itself. */
+static void give_to_system(struct mole_pool_slots *slots)
+{
+    if (slots)
+        mole_pool_drain(slots);
+    (void)mole_pool_purge();
+}
+
+SIZE_T WINAPI HeapCompact(HANDLE hHeap, DWORD dwFlags)
+{
+    int saved = errno;
+    struct mole_heap *heap = mole_process_start() ? mole_heap_find(hHeap) : NULL;
+    enum hold held = heap ? hold(heap, dwFlags) : IS_GONE;
+    if (held == IS_GONE) {
+        mole_last_error_fail(ERROR_INVALID_HANDLE);
+        return 0;
+    }
+    struct mole_pool_slots *slots = mole_thread_slots();
+    if (held != IS_NOT_HELD)
+        mole_compact_heap(heap, slots);
+    SIZE_T most = mole_walk_largest_free(heap);
+    let_go(heap, held);
+    if (heap->arena.is_locked) /* other heaps take no lock */
+        give_to_system(slots);
+    errno = saved;
+    if (most == 0)
+        SetLastError(NO_ERROR);
+    return most;
 }

@@ -107,6 +107,7 @@ BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags, LPHEAP_SUMMARY lpSummary)
         mole_last_error_fail(ERROR_INVALID_PARAMETER);
         return FALSE;
     }
+    mole_gate_pass(heap, false);
     struct mole_census census;
     mole_census_take(heap, &census);
     lpSummary->cbAllocated = census.live_bytes;

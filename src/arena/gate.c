@@ -2,6 +2,7 @@
 #include "arena/gate.h"
 
 #include "arena/mode.h"
+#include "base/check.h"
 #include "os/barrier.h"
 
 static _Thread_local uint32_t owned; /* gates that the thread has shut */
@@ -88,19 +89,45 @@ void mole_gate_forget(struct mole_heap *heap)
         owned--;
 }
 
-bool mole_gate_is_shut(struct mole_heap *heap)
+bool mole_gate_stop(struct mole_heap *heap)
+{
+    if (!mole_gate_close(heap))
+        return false;
+    (void)mole_mode_change(heap, mole_heap_id(heap), MOLE_MODE_STOPPED, 0);
+    await_quiet(heap);
+    return true;
+}
+
+void mole_gate_resume(struct mole_heap *heap)
+{
+    (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_STOPPED);
+    check(mole_gate_open(heap));
+}
+
+/* What keeps an operation out. */
+static unsigned mode_for(bool passes)
+{
+    return passes ? MOLE_MODE_STOPPED : MOLE_MODE_CLOSED;
+}
+
+bool mole_gate_is_shut(struct mole_heap *heap, bool passes)
 {
     uint64_t word = load_acq(&heap->word_a); /* HB-GATE-2 */
     if (word & MOLE_MODE_FENCED) {
         fence_seq_cst();
         word = load_acq(&heap->word_a); /* HB-GATE-2 */
     }
-    return (word & MOLE_MODE_CLOSED) && !is_owner(&heap->gate);
+    return (word & mode_for(passes)) && !is_owner(&heap->gate);
 }
 
-void mole_gate_pass(struct mole_heap *heap)
+void mole_gate_pass(struct mole_heap *heap, bool passes)
 {
-    while ((load_rlx(&heap->word_a) & MOLE_MODE_CLOSED) && !is_owner(&heap->gate)) {
+    unsigned turns = 0;
+    while ((load_rlx(&heap->word_a) & mode_for(passes)) && !is_owner(&heap->gate)) {
+        if (passes) { /* the lock may be kept for longer than the stop */
+            wait_a_little(&turns);
+            continue;
+        }
         mole_lock_acquire(&heap->gate.lock);
         mole_lock_release(&heap->gate.lock);
     }
@@ -120,5 +147,6 @@ void mole_gate_repair(struct mole_heap *heap)
     if (is_owner(&heap->gate))
         return;
     mole_gate_reset(heap);
-    (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
+    (void)mole_mode_change(heap, mole_heap_id(heap), 0,
+                           MOLE_MODE_CLOSED | MOLE_MODE_STOPPED);
 }

@@ -66,13 +66,21 @@ bool mole_gate_close(struct mole_heap *heap) mole_must_check;
 bool mole_gate_open(struct mole_heap *heap) mole_must_check;
 
 /*
- * Whether the calling thread must not go on with the operation it has just begun. One
- * load while no mode is set.
+ * Shut the gate and keep also those out who may pass it (`passes`, below), for a moment:
+ * the heap's caches are the caller's then, whosever they were. Nothing foreign runs until
+ * mole_gate_resume, which opens too. False: as for mole_gate_close.
  */
-bool mole_gate_is_shut(struct mole_heap *heap);
+bool mole_gate_stop(struct mole_heap *heap) mole_must_check;
+void mole_gate_resume(struct mole_heap *heap);
 
-/* Wait until the gate is open for the calling thread. It is in no operation. */
-void mole_gate_pass(struct mole_heap *heap);
+/*
+ * Whether the calling thread must not go on with the operation it has just begun;
+ * `passes`: not even though the gate is only shut. One load while no mode is set.
+ */
+bool mole_gate_is_shut(struct mole_heap *heap, bool passes);
+
+/* Wait until the gate is open for such an operation. The thread is in none. */
+void mole_gate_pass(struct mole_heap *heap, bool passes);
 
 /* Whether the calling thread is the owner of any heap's gate. */
 bool mole_gate_is_any_mine(void);

@@ -126,8 +126,10 @@ bool mole_thread_is_alone(void)
 
 void mole_thread_sleep_ms(unsigned ms)
 {
+    int saved = errno; /* a signal may end it */
     struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     nanosleep(&time, NULL);
+    errno = saved;
 }
 
 uint64_t mole_clock_ms(void)

@@ -4,24 +4,10 @@
  * first: what other threads gave back, a slab with free blocks, blocks never used, a new
  * slab.
  */
-#include "arena/inbox.h"
 #include "base/check.h"
 #include "tcache/slab.h"
 
 struct mole_span mole_tcache_none = {.owner = &mole_owner_nobody, .free = MOLE_END};
-
-/* Take the slabs whose inbox filled since the last time, and what is in them. */
-static void collect(struct mole_tcache *cache, struct mole_pool_slots *slots)
-{
-    if (!load_rlx(&cache->owner.woken_a))
-        return;
-    struct mole_span *span = swap_acq(&cache->owner.woken_a, NULL); /* HB-WOKEN-1 */
-    while (span) {
-        struct mole_span *next = span->woken_next;
-        mole_slab_drain(cache, slots, span, true);
-        span = next;
-    }
-}
 
 /* A slab of the class with a free block, as the current one; or NULL. */
 static struct mole_span *find_slab(struct mole_tcache *cache,
@@ -30,7 +16,7 @@ static struct mole_span *find_slab(struct mole_tcache *cache,
     struct mole_span *span = cache->current[class];
     if (span != &mole_tcache_none)
         mole_slab_drain(cache, slots, span, false);
-    collect(cache, slots);
+    mole_slab_collect(cache, slots);
     if (span->free != MOLE_END)
         return span;
     if (span != &mole_tcache_none && mole_span_carve(span))
@@ -67,7 +53,7 @@ void *mole_tcache_alloc_from_orphans(struct mole_heap *heap,
         if (class < MOLE_CLASS_COUNT)
             block = mole_tcache_alloc_slow(cache, slots, class, mark);
         else
-            collect(cache, slots);
+            mole_slab_collect(cache, slots);
         mole_tcache_leave(cache);
         mole_heap_let_go(owner);
     }

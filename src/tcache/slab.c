@@ -220,6 +220,31 @@ void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
     }
 }
 
+void mole_slab_collect(struct mole_tcache *cache, struct mole_pool_slots *slots)
+{
+    if (!load_rlx(&cache->owner.woken_a))
+        return;
+    struct mole_span *span = swap_acq(&cache->owner.woken_a, NULL); /* HB-WOKEN-1 */
+    while (span) {
+        struct mole_span *next = span->woken_next;
+        mole_slab_drain(cache, slots, span, true);
+        span = next;
+    }
+}
+
+void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots)
+{
+    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
+        struct mole_span *span = cache->current[class];
+        if (span == &mole_tcache_none || mole_span_live_count(span) ||
+            !mole_inbox_is_quiet(span))
+            continue;
+        set_current(cache, class, &mole_tcache_none);
+        mole_slab_make_partial(cache, span, 0);
+        retire(cache, slots, span);
+    }
+}
+
 static void rebuild_slab(struct mole_tcache *cache, struct mole_pool_slots *slots,
                          struct mole_span *span)
 {

@@ -37,6 +37,12 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
 void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
                      struct mole_span *span, bool unlist);
 
+/* Do that for all slabs whose inbox filled since the last time. */
+void mole_slab_collect(struct mole_tcache *cache, struct mole_pool_slots *slots);
+
+/* Give back the current slabs that are empty. All blocks are back, none is in a batch. */
+void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots);
+
 /*
  * Make the caches of a heap that are marked torn whole again from their tables, and
  * orphans. In a fork's child, before it has a second thread.

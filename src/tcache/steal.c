@@ -53,7 +53,7 @@ size_t mole_steal(struct mole_heap *heap, struct mole_pool_slots *slots)
     struct mole_run *loot = NULL;
     mole_arena_enter(&heap->arena);
     /* HB-HEAP-1; destroyed: its caches are nobody's; shut: nothing moves. */
-    if (load_acq(&heap->word_a) && !mole_gate_is_shut(heap))
+    if (load_acq(&heap->word_a) && !mole_gate_is_shut(heap, false))
         for (struct mole_owner *owner = mole_heap_owners(heap); owner;
              owner = owner->next)
             if (load_rlx(&owner->woken_a))

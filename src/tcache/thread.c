@@ -281,10 +281,10 @@ static void enter(struct mole_use *use, bool passes)
             mole_tcache_enter(use->cache);
         else
             add_seq_cst(&use->heap->gate.uncached_a, 1);
-        if (likely(!mole_gate_is_shut(use->heap)) || passes)
+        if (likely(!mole_gate_is_shut(use->heap, passes)))
             return;
         leave(use);
-        mole_gate_pass(use->heap);
+        mole_gate_pass(use->heap, passes);
     }
 }
 

@@ -133,8 +133,7 @@ bool mole_watch_free(struct mole_span *span, void *block, unsigned how)
     bool is_spied = mole_mode_of(heap) & MOLE_MODE_SPIED;
     if (MOLE_HAS_SPIES && unlikely(is_spied || is_marked(span))) {
         /* What spies are told should come true: wait at the gate, and look, before. */
-        if (!(how & MOLE_BLOCK_UNGATED))
-            mole_gate_pass(heap);
+        mole_gate_pass(heap, how & MOLE_BLOCK_UNGATED);
         if (mole_block_find(heap, block) != span)
             return false;
         struct mole_spy_block gone = seen(span, block);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HeapValidate of one block. Spec 2.7 and cases 52, 53. It never touches the last error.
+ * HeapValidate. Spec 2.7 and cases 51 to 53. It never touches the last error.
  */
 #include "foreign.h"
 
@@ -68,4 +68,38 @@ Test(heap_validate, bad_handles_do_not_validate)
     expect_errors_kept("HeapValidate with no heap");
     require(valid == FALSE, "a block validates in no heap");
     give_back(GetProcessHeap(), block);
+}
+
+HEAP_CASE(heap_validate, case_051_a_whole_heap_validates)
+{
+    void *blocks[2000];
+    for (size_t i = 0; i < LENGTH(blocks); i++) {
+        blocks[i] = take(heap, 0, i % 100 ? i * 3 : i * 100);
+        if (i % 97)
+            continue;
+        arm_errors();
+        BOOL valid = HeapValidate(heap, 0, NULL);
+        expect_errors_kept("HeapValidate of the heap");
+        require(valid == TRUE, "the heap does not validate with %zu blocks", i);
+    }
+    for (size_t i = 0; i < LENGTH(blocks); i++) {
+        give_back(heap, blocks[i]);
+        if (i % 97)
+            continue;
+        require(HeapValidate(heap, 0, NULL), "it does not after %zu frees", i);
+        require(HeapValidate(heap, HEAP_NO_SERIALIZE, NULL), "nor without the lock");
+    }
+}
+
+Test(heap_validate, case_051_a_new_heap_validates)
+{
+    HANDLE heaps[] = {create_heap(0), create_heap(HEAP_NO_SERIALIZE)};
+    for (size_t i = 0; i < LENGTH(heaps); i++) {
+        arm_errors();
+        BOOL valid = HeapValidate(heaps[i], 0, NULL);
+        expect_errors_kept("HeapValidate of the heap");
+        require(valid == TRUE, "it does not");
+        destroy_heap(heaps[i]);
+        require(!HeapValidate(heaps[i], 0, NULL), "a dead heap validates");
+    }
 }

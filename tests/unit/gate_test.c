@@ -211,3 +211,69 @@ Test(gate, a_thread_without_a_cache_waits_too)
     pthread_join(thread, &failure);
     require(!failure, "HeapFree failed");
 }
+
+/* A call that passes a locked heap waits while it is stopped, and only then. */
+static void *use_unserialized(void *tid)
+{
+    atomic_store((atomic_int *)tid, (int)syscall(SYS_gettid));
+    void *block = HeapAlloc(robbed, HEAP_NO_SERIALIZE, 100);
+    atomic_fetch_add(&done, 1);
+    return block && HeapFree(robbed, HEAP_NO_SERIALIZE, block) ? NULL : tid;
+}
+
+Test(gate, a_stopped_heap_keeps_calls_out_that_pass_a_locked_one)
+{
+    robbed = create_heap(0);
+    pthread_t thread;
+    void *failure = NULL;
+    require(HeapLock(robbed) && mole_gate_stop(inside(robbed)), "it cannot be stopped");
+    require(pthread_create(&thread, NULL, use_unserialized, &tids[0]) == 0, "no thread");
+    expect_asleep(0, SYS_clock_nanosleep);
+    give_back(robbed, take(robbed, 0, 100)); /* the owner goes on */
+    mole_gate_resume(inside(robbed));
+    pthread_join(thread, &failure); /* it is still locked */
+    require(!failure, "the call failed");
+    require(modes_of(robbed) & MOLE_MODE_CLOSED, "the heap is not locked any more");
+    require(HeapUnlock(robbed) && !HeapUnlock(robbed), "the lock was lost");
+}
+
+static atomic_bool is_locked, may_stop;
+
+static void *lock_then_stop(void *tid)
+{
+    struct mole_heap *heap = mole_heap_find(robbed);
+    bool is_good = HeapLock(robbed);
+    atomic_store(&is_locked, true);
+    while (!atomic_load(&may_stop))
+        pause_shortly();
+    atomic_store((atomic_int *)tid, (int)syscall(SYS_gettid));
+    is_good = is_good && mole_gate_stop(heap);
+    atomic_fetch_add(&done, 1);
+    if (!is_good)
+        return tid;
+    mole_gate_resume(heap);
+    return HeapUnlock(robbed) ? NULL : tid;
+}
+
+/* As if this thread were in a call that passed the locked heap. */
+Test(gate, stopping_waits_for_calls_that_passed)
+{
+    robbed = create_heap(0);
+    struct mole_tcache *cache = mole_thread_cache(inside(robbed));
+    pthread_t thread;
+    require(cache != NULL, "the thread has no cache");
+    require(pthread_create(&thread, NULL, lock_then_stop, &tids[0]) == 0, "no thread");
+    while (!atomic_load(&is_locked))
+        pause_shortly();
+    mole_tcache_enter(cache);
+    atomic_store(&may_stop, true);
+    while (!atomic_load(&tids[0]))
+        pause_shortly();
+    while (!(modes_of(robbed) & MOLE_MODE_STOPPED) && !atomic_load(&done))
+        pause_shortly();
+    expect_asleep(0, SYS_clock_nanosleep);
+    mole_tcache_leave(cache);
+    void *failure = NULL;
+    pthread_join(thread, &failure);
+    require(!failure, "it cannot be stopped");
+}

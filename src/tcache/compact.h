@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Compacting: what lies in caches, batches and inboxes goes back to its slabs, and slabs
+ * that turn out to be empty go back to the pool. Blocks are neither moved nor touched.
+ */
+#pragma once
+
+#include "tcache/tcache.h"
+
+/*
+ * Do that to all caches of the heap. The caller has it for itself: by mole_gate_stop, or
+ * it is a HEAP_NO_SERIALIZE heap. `slots` as for mole_pool_take.
+ */
+void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcache/compact.h"
+
+#include "../api/asleep.h"
+#include "unit.h"
+
+static HANDLE heap;
+static void *block;
+static atomic_int tid;
+
+static const char *allocate(struct worker *worker)
+{
+    (void)worker;
+    settle_in(heap);
+    block = HeapAlloc(heap, 0, 64);
+    return block ? NULL : "no memory";
+}
+
+/* This thread has a block of an ended thread's in a batch. Which is returned. */
+static struct mole_batch *begin(void)
+{
+    stop_passes();
+    heap = create_heap(0);
+    settle_in(heap);
+    run_workers(1, allocate, NULL);
+    struct mole_batch *batch =
+        &mole_thread_cache(inside(heap))->batch[span_of(block)->class];
+    give_back(heap, block);
+    require(batch->span == span_of(block) && batch->count == 1, "no block in the batch");
+    return batch;
+}
+
+Test(compact, hands_batches_over_and_gives_empty_slabs_back)
+{
+    struct mole_batch *batch = begin();
+    struct mole_span *span = batch->span;
+    mole_compact_heap(inside(heap), NULL);
+    require(batch->span == NULL, "a batch is left");
+    require(mole_span_map_find(block) != span, "an empty slab is left");
+    size_t runs = 0;
+    for (struct mole_run *run = inside(heap)->arena.runs; run; run = run->next)
+        runs++;
+    require(runs == 1, "an empty heap has %zu runs", runs);
+    require(HeapValidate(heap, 0, NULL), "the heap is not in order");
+}
+
+static void *compact(void *unused)
+{
+    (void)unused;
+    atomic_store(&tid, (int)syscall(SYS_gettid));
+    mole_compact_heap(mole_heap_find(heap), NULL);
+    return NULL;
+}
+
+/* A thread that ends hands its batches over under that lock, whatever the gate says. */
+Test(compact, takes_batches_under_the_arenas_lock)
+{
+    struct mole_batch *batch = begin();
+    pthread_t thread;
+    mole_arena_enter(&inside(heap)->arena);
+    require(pthread_create(&thread, NULL, compact, NULL) == 0, "no thread");
+    for (int turns = 0; !sleeps_on_futex(atomic_load(&tid)); turns++) {
+        require(turns < 60000, "the thread does not sleep");
+        pause_shortly();
+    }
+    require(batch->count == 1 && batch->span, "it did not wait");
+    mole_arena_leave(&inside(heap)->arena);
+    pthread_join(thread, NULL);
+    require(batch->span == NULL, "a batch is left");
+}
