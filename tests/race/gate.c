@@ -26,7 +26,7 @@ enum { WORKERS = 4, FREERS = 1, LOCKERS = 2, SHARED = 256 };
 static HANDLE handle;
 static struct mole_heap *heap;
 static _Atomic(void *) shared[SHARED]; /* blocks that any thread may take */
-static atomic_ullong operations, closings, moved_between, uncached;
+static atomic_ullong operations, closings, moved_between, uncached, forks;
 static atomic_bool stop;
 
 static size_t some_bytes(uint64_t *random)
@@ -150,9 +150,33 @@ static void inspect(void)
     atomic_fetch_add(&closings, 1);
 }
 
+static bool works(void)
+{
+    void *block = HeapAlloc(handle, HEAP_ZERO_MEMORY, 100);
+    return block && HeapSize(handle, 0, block) == 100 && HeapFree(handle, 0, block);
+}
+
+/* Whether a child of this thread ends well with `is_right`. */
+static bool child_finds(bool (*is_right)(void))
+{
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60); /* rather than hang */
+        _exit(is_right() ? 0 : 1);
+    }
+    int status = 0;
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
+static bool is_open(void)
+{
+    return works() && HeapLock(handle) && works() && HeapUnlock(handle);
+}
+
 struct locker {
     size_t count;
     bool denies; /* one does, with all others under way */
+    bool forks;  /* likewise: into the middle of whatever they do */
 };
 
 static void *inspect_often(void *argument)
@@ -161,6 +185,10 @@ static void *inspect_often(void *argument)
     for (size_t i = 0; i < locker->count && !atomic_load(&race_failed); i++) {
         if (locker->denies && i == locker->count / 2 && !deny_barrier(denied_later))
             atomic_store(&was_refused, true);
+        if (locker->forks && i % 4 == 0) {
+            race_require(child_finds(is_open), "a child cannot use the heap");
+            atomic_fetch_add(&forks, 1);
+        }
         unsigned long long before = atomic_load(&operations);
         inspect();
         for (int turns = 0; turns < 1000 && atomic_load(&operations) == before; turns++)
@@ -171,10 +199,11 @@ static void *inspect_often(void *argument)
 }
 
 /* All of it once. */
-static void run(size_t count)
+static void run(size_t count, bool forks_too)
 {
     pthread_t workers[WORKERS + FREERS], lockers[LOCKERS];
-    struct locker what[LOCKERS] = {{count, denied_later != NONE}, {count, false}};
+    struct locker what[LOCKERS] = {{count, denied_later != NONE, false},
+                                   {count, false, forks_too}};
     atomic_store(&stop, false);
     for (size_t i = 0; i < WORKERS + FREERS; i++)
         workers[i] = race_thread(i < WORKERS ? work : only_free, (void *)i);
@@ -202,7 +231,8 @@ static void run_one(enum when denied, int command, size_t count)
     handle = HeapCreate(0, 0, 0);
     heap = mole_heap_find(handle);
     denied_later = denied == LATER ? command : NONE;
-    run(count);
+    bool forks_too = denied == NEVER && !RACE_TSAN; /* see fork_with_gates */
+    run(count, forks_too);
     if (atomic_load(&was_refused)) {
         race_skip("seccomp filters cannot be set here");
         return;
@@ -227,6 +257,8 @@ static void run_one(enum when denied, int command, size_t count)
               atomic_load(&moved_between));
     race_case(atomic_load(&uncached) >= count,
               "exercised too little: %llu uncached frees", atomic_load(&uncached));
+    race_case(!forks_too || atomic_load(&forks) >= count / 4, "only %llu forks",
+              atomic_load(&forks));
     race_case(HeapDestroy(handle), "HeapDestroy failed");
 }
 
@@ -257,29 +289,6 @@ static void *hold(void *unused)
     sem_wait(&may_unlock);
     race_require(HeapUnlock(handle), "HeapUnlock failed");
     return NULL;
-}
-
-static bool works(void)
-{
-    void *block = HeapAlloc(handle, HEAP_ZERO_MEMORY, 100);
-    return block && HeapSize(handle, 0, block) == 100 && HeapFree(handle, 0, block);
-}
-
-/* Whether a child of this thread ends well with `is_right`. */
-static bool child_finds(bool (*is_right)(void))
-{
-    pid_t child = fork();
-    if (child == 0) {
-        alarm(60); /* rather than hang */
-        _exit(is_right() ? 0 : 1);
-    }
-    int status = 0;
-    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
-}
-
-static bool is_open(void)
-{
-    return works() && HeapLock(handle) && works() && HeapUnlock(handle);
 }
 
 static bool is_still_mine(void)
@@ -316,7 +325,7 @@ static void fork_with_gates(void)
 int main(void)
 {
     race_begin("gate");
-    size_t count = race_size(400, 100, 8);
+    size_t count = race_size(200, 100, 8);
     run_in_child(AT_START, ALL, count / 4);
     run_in_child(AT_START, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, count / 8);
     run_in_child(AT_START, MEMBARRIER_CMD_PRIVATE_EXPEDITED, count / 8);
