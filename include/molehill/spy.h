@@ -10,8 +10,8 @@
  *
  * Callbacks run on the thread that allocates, any number of threads at a time, with no
  * lock of molehill's held. They may allocate, from spied heaps too: a spy does not hear
- * of what is done inside its own callbacks, others do. They must not raise C++
- * exceptions, nor end the thread.
+ * of what is done inside its own callbacks, others do. What they do to errno and to the
+ * last error is undone. They must not raise C++ exceptions, nor end the thread.
  *
  * "Heap" in a callback is the heap's HANDLE, or MH_SPY_MALLOC for malloc and its kin.
  * Sizes are in bytes: of a heap's blocks what was asked for, of malloc's what the block

@@ -4,8 +4,7 @@
 #include <errno.h>
 
 #include "base/atom.h"
-
-static _Thread_local DWORD last_error;
+#include "os/thread.h"
 
 /*
  * is_compat_a: compat:windows.
@@ -43,7 +42,7 @@ static int errno_of(DWORD code)
 
 void mole_last_error_fail(DWORD code)
 {
-    last_error = code;
+    mole_thread_last_error = code;
     errno = mole_last_error_is_compat() ? (int)code : errno_of(code);
 }
 
@@ -57,18 +56,18 @@ void mole_last_error_fail_quietly(DWORD code)
 
 void mole_last_error_clear(void)
 {
-    last_error = NO_ERROR;
+    mole_thread_last_error = NO_ERROR;
     errno = mole_last_error_is_compat() ? 0 : EINVAL;
 }
 
 DWORD WINAPI GetLastError(void)
 {
-    return last_error;
+    return mole_thread_last_error;
 }
 
 void WINAPI SetLastError(DWORD dwErrCode)
 {
-    last_error = dwErrCode;
+    mole_thread_last_error = dwErrCode;
     if (mole_last_error_is_compat())
         errno = (int)dwErrCode;
 }

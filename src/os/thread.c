@@ -10,6 +10,8 @@
 #include "base/atom.h"
 #include "os/pages.h"
 
+_Thread_local uint32_t mole_thread_last_error;
+
 /*
  * acquired_a: locks acquired since the start.
  *   writers  mole_lock_acquire

@@ -47,6 +47,13 @@ bool mole_thread_setup(void (*on_exit)(void *), void (*in_child)(void)) mole_mus
 void mole_thread_arm(void *value);
 
 /*
+ * What GetLastError returns. It belongs to the Win32 functions; it is here, with what
+ * else a thread has, for those who keep callbacks from changing it.
+ */
+extern mole_own _Thread_local uint32_t mole_thread_last_error
+    __attribute__((tls_model("initial-exec")));
+
+/*
  * Something that only the calling thread has: its thread pointer. Kept by a fork's child,
  * unlike the thread id. Never 0 or 1.
  */

@@ -32,11 +32,15 @@ mole_hot void mole_spy_call(const struct mole_set_entry *entry,
 {
     int *error = mole_thread_errno();
     int saved = *error;
+    uint32_t last_error = mole_thread_last_error;
     mole_spy_frames = &entry->frame;
     tell(entry->spy.context, name, block, bytes);
     mole_spy_frames = NULL;
-    if (unlikely(*error != saved)) /* no store: it would have the next call wait for it */
+    /* No stores if they change nothing: they would have the next call wait for them. */
+    if (unlikely(*error != saved))
         *error = saved;
+    if (unlikely(mole_thread_last_error != last_error))
+        mole_thread_last_error = last_error;
 }
 
 mole_hot void mole_spy_allocated_fast(struct mole_spied heap, void *block, size_t bytes)

@@ -129,9 +129,11 @@ mole_hot bool tell_inside(const struct mole_set *set, struct mole_spied heap,
             continue;
         struct mole_set_frame frame = {.key = entry->key, .outer = mole_spy_frames};
         int saved = errno;
+        uint32_t last_error = mole_thread_last_error;
         mole_spy_frames = &frame;
         goes_on = tell(entry, heap.name, event);
         mole_spy_frames = frame.outer;
+        mole_thread_last_error = last_error;
         errno = saved;
     }
     return goes_on;
