@@ -629,7 +629,7 @@ class Tree:
             objects = list(pool.map(lambda source: self.compile(source, test.flavour),
                                     self.sources + [test.source]))
         program = os.path.join(self.folder, name.replace("/", "_"))
-        libraries = ["-lcriterion"] if test.source.endswith("_test.c") else []
+        libraries = ["-lcriterion", "-lm"] if test.source.endswith("_test.c") else []
         status, text = run([*FLAVOURS[test.flavour], "-pthread", *objects, "-o", program,
                             *libraries], 120)
         if status != 0:

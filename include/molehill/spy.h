@@ -51,7 +51,10 @@ struct mh_spy {
     /*
      * 0: tell of every operation. Else of a sample: each byte allocated is picked with
      * the same chance, one in `sample_bytes` on average, and a block is told of when one
-     * of its bytes is; `freed` and `reallocated` then come for just these blocks.
+     * of its bytes is; `freed` and `reallocated` then come for just these blocks. A block
+     * picked by what it grew by comes as `allocated`. Not counted is what a small block
+     * grows by under HEAP_REALLOC_IN_PLACE_ONLY. Blocks that were picked have pages of
+     * their own, 64 KiB of address space each.
      * may_allocate is not sampled: it is not called for such a spy.
      */
     size_t sample_bytes;

@@ -44,9 +44,9 @@ unsigned mole_spy_wants(uint64_t scope);
 bool mole_spy_is_inside(void);
 
 /*
- * A block of `bytes` was picked, by the countdown of whoever samples most: the mark for
- * all who hear of it, those of `mark` included, which it has so far. The others take
- * their share by `draw`'s chance.
+ * A block was picked for `bytes` that it came with or grew by, by the countdown of
+ * whoever samples most: the mark for all who hear of it, those of `mark` included, which
+ * it has so far. The others take their share by `draw`'s chance.
  */
 uint64_t mole_spy_pick(struct mole_spied heap, size_t bytes, uint64_t mark,
                        struct mole_draw *draw);

@@ -64,8 +64,8 @@ static bool is_picked_alone(struct mole_draw *draw, size_t bytes)
     return mean && mole_draw_is_lucky(draw, mole_draw_share(bytes, mean));
 }
 
-/* The mark that a block which grows by `bytes` to `all` has from now on. */
-static uint64_t pick(struct mole_heap *heap, size_t bytes, size_t all, uint64_t mark)
+/* The mark that a block which grows by `bytes` has from now on. */
+static uint64_t pick(struct mole_heap *heap, size_t bytes, uint64_t mark)
 {
     if (!(mole_mode_of(heap) & MOLE_MODE_SAMPLED))
         return mark;
@@ -74,7 +74,7 @@ static uint64_t pick(struct mole_heap *heap, size_t bytes, size_t all, uint64_t 
     struct mole_draw *draw = cache ? &cache->draw : &alone;
     if (cache ? !counts_out(draw, bytes) : !is_picked_alone(draw, bytes))
         return mark;
-    return mole_spy_pick(mole_watch_spied(heap), all, mark, draw);
+    return mole_spy_pick(mole_watch_spied(heap), bytes, mark, draw);
 }
 
 /* Note a mark in the block's descriptor; it has pages of its own. */
@@ -98,7 +98,7 @@ static mole_slow void *alloc_watched(struct mole_heap *heap, size_t bytes, size_
     struct mole_spied spied = mole_watch_spied(heap);
     if (!may(heap, bytes))
         return NULL;
-    uint64_t mark = pick(heap, bytes, bytes, MOLE_SPY_NO_MARK);
+    uint64_t mark = pick(heap, bytes, MOLE_SPY_NO_MARK);
     unsigned apart = mark ? MOLE_BLOCK_APART : 0;
     void *block = mole_block_alloc(heap, bytes, align, how | apart);
     if (!block)
@@ -170,7 +170,7 @@ static mole_slow void *resize_watched(struct mole_span *span, void *block, size_
         return NULL;
     struct mole_spy_block old = seen(span, block);
     size_t growth = bytes > old.bytes ? bytes - old.bytes : 0;
-    struct mole_spy_block now = {block, bytes, pick(heap, growth, bytes, old.mark)};
+    struct mole_spy_block now = {block, bytes, pick(heap, growth, old.mark)};
     struct mole_block_rest rest;
     void *at = resize_marked(span, &old, &now, how, &rest);
     if (!at)
