@@ -20,8 +20,15 @@ _Atomic(size_t) mole_set_sample_a;
 
 static struct mole_lock lock = MOLE_LOCK;
 static struct mole_set *retired; /* under lock: the newest first */
-static uint64_t retired_count;   /* under lock */
-static uint64_t last_serial;     /* who adds */
+
+/*
+ * Who adds and removes: a set for each spy there is, so that it can leave when memory is
+ * short. The newest first; it has room for all spies but one, for it came with the last
+ * of as many or more.
+ */
+static struct mole_set *spares;
+static uint64_t retired_count; /* under lock */
+static uint64_t last_serial;   /* who adds */
 
 static size_t bytes_for(size_t count)
 {
@@ -39,8 +46,14 @@ static struct mole_set *create_set(size_t count)
         mole_pages_release(set, bytes);
         return NULL;
     }
+    set->bytes = bytes;
     set->count = count;
     return set;
+}
+
+static void destroy_set(struct mole_set *set)
+{
+    mole_pages_release(set, set->bytes);
 }
 
 /* The smallest sample_bytes of all sampling spies, or 0. */
@@ -70,7 +83,7 @@ static void publish(struct mole_set *set)
         return;
     mole_lock_acquire(&lock);
     old->retired = ++retired_count;
-    old->next_retired = retired;
+    old->next = retired;
     retired = old;
     mole_lock_release(&lock);
 }
@@ -105,6 +118,21 @@ static void hear_nothing(void *context, void *heap, void *block, size_t bytes)
     (void)bytes;
 }
 
+/* A set for one spy more, and a spare one, which is kept. */
+static struct mole_set *create_with_spare(size_t count)
+{
+    struct mole_set *set = create_set(count);
+    struct mole_set *spare = set ? create_set(count) : NULL;
+    if (!spare) {
+        if (set)
+            destroy_set(set);
+        return NULL;
+    }
+    spare->next = spares;
+    spares = spare;
+    return set;
+}
+
 int mole_set_add(const struct mh_spy *spy, uint64_t scope)
 {
     const struct mole_set *old = load_rlx(&mole_set_a);
@@ -117,9 +145,10 @@ int mole_set_add(const struct mh_spy *spy, uint64_t scope)
     if (!entry.spy.freed)
         entry.spy.freed = hear_nothing;
     entry.bit = entry.spy.sample_bytes ? free_bit(old) : 0;
+    if (entry.spy.sample_bytes && !entry.bit)
+        return MH_NO_MEMORY;
     size_t count = old->count;
-    struct mole_set *set =
-        !entry.spy.sample_bytes || entry.bit ? create_set(count + 1) : NULL;
+    struct mole_set *set = create_with_spare(count + 1);
     if (!set)
         return MH_NO_MEMORY;
     memcpy(set->entries, old->entries, count * sizeof entry);
@@ -135,16 +164,17 @@ int mole_set_remove(const struct mh_spy *spy)
     const struct mole_set_entry *gone = find_in(old, spy);
     if (!gone)
         return MH_DETACHED;
-    struct mole_set *set = &mole_set_nobody;
-    if (old->count > 1) {
-        set = create_set(old->count - 1);
-        if (!set)
-            return MH_NO_MEMORY;
-        size_t before = (size_t)(gone - old->entries);
-        memcpy(set->entries, old->entries, before * sizeof *gone);
-        memcpy(set->entries + before, gone + 1, (old->count - before - 1) * sizeof *gone);
-    }
-    publish(set);
+    struct mole_set *set = spares;
+    set->count = old->count - 1;
+    size_t before = (size_t)(gone - old->entries);
+    memcpy(set->entries, old->entries, before * sizeof *gone);
+    memcpy(set->entries + before, gone + 1, (set->count - before) * sizeof *gone);
+    bool is_last = set->count == 0;
+    publish(is_last ? &mole_set_nobody : set);
+    fence_compiler(); /* a fork's child finds no fewer spares than spies */
+    spares = set->next;
+    if (is_last)
+        destroy_set(set);
     return 0;
 }
 
@@ -153,7 +183,7 @@ static struct mole_set *take_retired(uint64_t until)
 {
     struct mole_set **link = &retired;
     while (*link && (*link)->retired > until)
-        link = &(*link)->next_retired;
+        link = &(*link)->next;
     struct mole_set *old = *link;
     *link = NULL;
     return old;
@@ -169,8 +199,8 @@ void mole_set_settle(void)
     struct mole_set *old = take_retired(until);
     mole_lock_release(&lock);
     while (old) {
-        struct mole_set *next = old->next_retired;
-        mole_pages_release(old, bytes_for(old->count));
+        struct mole_set *next = old->next;
+        destroy_set(old);
         old = next;
     }
 }
@@ -178,4 +208,6 @@ void mole_set_settle(void)
 void mole_set_repair(void)
 {
     mole_lock_init(&lock);
+    if (spares && spares == load_rlx(&mole_set_a))
+        spares = spares->next; /* a spy was just leaving */
 }

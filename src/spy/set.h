@@ -55,9 +55,10 @@ struct mole_set_entry {
 extern mole_own _Atomic(size_t) mole_set_sample_a;
 
 struct mole_set {
-    struct mole_set *next_retired;     /* under set.c's lock */
-    uint64_t retired;                  /* under set.c's lock: when, by retired_count */
-    uint64_t serial;                   /* of the spy attached last */
+    struct mole_set *next; /* spare or retired sets; the latter under set.c's lock */
+    uint64_t retired;      /* under set.c's lock: when, by retired_count */
+    uint64_t serial;       /* of the spy attached last */
+    size_t bytes;          /* of its memory */
     const struct mole_set_entry *only; /* the one entry, if it is not a sampling one's;
                                           else one that is in no scope */
     size_t count;
@@ -67,7 +68,7 @@ struct mole_set {
 /* 0, MH_ATTACHED or MH_NO_MEMORY; then nothing was changed. */
 int mole_set_add(const struct mh_spy *spy, uint64_t scope);
 
-/* 0, MH_DETACHED or MH_NO_MEMORY; then nothing was changed. */
+/* 0 or MH_DETACHED; then nothing was changed. It needs no memory. */
 int mole_set_remove(const struct mh_spy *spy);
 
 /*

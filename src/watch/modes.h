@@ -15,10 +15,7 @@ struct mole_heap;
 /* 0, MH_ATTACHED or MH_NO_MEMORY. `scope`: a heap's id, or MOLE_SPY_... */
 int mole_modes_attach(const struct mh_spy *spy, uint64_t scope);
 
-/*
- * 0, MH_DETACHED or MH_NO_MEMORY. Callbacks under way are not waited for:
- * mole_set_settle.
- */
+/* 0 or MH_DETACHED. Callbacks under way are not waited for: mole_set_settle. */
 int mole_modes_detach(const struct mh_spy *spy);
 
 /*
