@@ -20,6 +20,8 @@ _Atomic(size_t) mole_set_sample_a;
 
 static struct mole_lock lock = MOLE_LOCK;
 static struct mole_set *retired; /* under lock: the newest first */
+static uint64_t retired_count;   /* under lock */
+static uint64_t last_serial;     /* who adds */
 
 /*
  * Who adds and removes: a set for each spy there is, so that it can leave when memory is
@@ -27,8 +29,6 @@ static struct mole_set *retired; /* under lock: the newest first */
  * of as many or more.
  */
 static struct mole_set *spares;
-static uint64_t retired_count; /* under lock */
-static uint64_t last_serial;   /* who adds */
 
 static size_t bytes_for(size_t count)
 {
