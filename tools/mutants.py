@@ -72,6 +72,16 @@ TESTS = {
     "unit/audit": Test("plain", "tests/unit/audit_test.c"),
     "api/heap_lock": Test("plain", "tests/api/heap_lock_test.c"),
     "unit/gate": Test("plain", "tests/unit/gate_test.c"),
+    "api/spy": Test("plain", "tests/api/spy_test.c"),
+    "api/spy_attach": Test("plain", "tests/api/spy_attach_test.c"),
+    "api/spy_heaps": Test("plain", "tests/api/spy_heaps_test.c"),
+    "api/spy_sample": Test("plain", "tests/api/spy_sample_test.c"),
+    "api/spy_threads": Test("plain", "tests/api/spy_threads_test.c"),
+    "api/spy_veto": Test("plain", "tests/api/spy_veto_test.c"),
+    "unit/draw": Test("plain", "tests/unit/draw_test.c"),
+    "unit/grace": Test("plain", "tests/unit/grace_test.c"),
+    "unit/set": Test("plain", "tests/unit/set_test.c"),
+    "unit/watch": Test("plain", "tests/unit/watch_test.c"),
     "unit/large": Test("plain", "tests/unit/large_test.c"),
     "unit/pages": Test("plain", "tests/unit/pages_test.c"),
     "unit/thread": Test("plain", "tests/unit/thread_test.c"),
@@ -539,6 +549,161 @@ MUTANTS = [
          "    struct mole_run *run = held, *next = run->next;\n"
          "    mole_bins_push(run);\n    held = next;\n"),
     ], ["rejoin"]),
+    Mutant("freed_too_late", "spies hear of a free when the block is gone", [
+        ("src/watch/watch.c", """        struct mole_spy_block gone = seen(span, block);
+        mole_spy_freed(mole_watch_spied(span->heap), block, gone.bytes, gone.mark);
+    }
+    mole_block_free(span, block, how);
+""", """        struct mole_spied heap = mole_watch_spied(span->heap);
+        struct mole_spy_block gone = seen(span, block);
+        mole_block_free(span, block, how);
+        mole_spy_freed(heap, block, gone.bytes, gone.mark);
+        return;
+    }
+    mole_block_free(span, block, how);
+"""),
+    ], ["api/spy"]),
+    Mutant("freed_too_late_fast", "the same on the fast path", [
+        ("src/watch/fast.h", """    mole_spy_freed_fast(mole_fast_spied(cache, key), block, bytes);
+""", ""),
+        ("src/watch/fast.h", """        mole_tcache_counted_down(cache, mole_thread_slots(), span);
+    mole_tcache_leave(cache);
+    return true;
+""", """        mole_tcache_counted_down(cache, mole_thread_slots(), span);
+    mole_tcache_leave(cache);
+    mole_spy_freed_fast(mole_fast_spied(cache, key), block, bytes);
+    return true;
+"""),
+    ], ["api/spy"]),
+    Mutant("moved_too_late", "the old block is released before spies hear of a move", [
+        ("src/watch/watch.c", """    mole_spy_reallocated(spied, &old, &now);
+    mole_block_resize_end(&rest, how);
+""", """    mole_block_resize_end(&rest, how);
+    mole_spy_reallocated(spied, &old, &now);
+"""),
+    ], ["api/spy"]),
+    Mutant("destroyed_too_late", "spies hear of a heap's end when it has ended", [
+        ("src/api/heap.c", "    mole_watch_destroyed(heap);\n", ""),
+        ("src/api/heap.c", "    mole_stats_count_frees(load_rlx(&heap->frees_a));\n",
+         "    mole_watch_destroyed(heap);\n"
+         "    mole_stats_count_frees(load_rlx(&heap->frees_a));\n"),
+    ], ["api/spy_heaps"]),
+    Mutant("unasked_resize", "a resize is not asked for", [
+        ("src/watch/watch.c", """        return NULL;
+    struct mole_spy_block old = seen(span, block);
+""", """        spied = mole_watch_spied(heap);
+    struct mole_spy_block old = seen(span, block);
+"""),
+    ], ["api/spy_veto"]),
+    Mutant("unasked_fast", "the fast path does not ask", [
+        ("src/arena/mode.c", ".spied = modes == MOLE_MODE_SPIED ?",
+         ".spied = (modes & ~(unsigned)MOLE_MODE_ASKED) == MOLE_MODE_SPIED ?"),
+    ], ["api/spy_veto"]),
+    Mutant("changed_errno", "what a callback leaves in errno stays", [
+        ("src/spy/spy.c", "        errno = saved;\n", ""),
+    ], ["api/spy_veto"]),
+    Mutant("changed_errno_fast", "the same on the fast path", [
+        ("src/spy/fast.h", "    if (unlikely(*error != saved))\n        *error = saved;\n", ""),
+    ], ["api/spy_veto"]),
+    Mutant("changed_last_error", "what a callback leaves as last error stays", [
+        ("src/spy/spy.c", "        mole_thread_last_error = last_error;\n", ""),
+    ], ["api/spy_veto"]),
+    Mutant("changed_last_error_fast", "the same on the fast path", [
+        ("src/spy/fast.h", """    if (unlikely(mole_thread_last_error != last_error))
+        mole_thread_last_error = last_error;
+""", ""),
+    ], ["api/spy_veto"]),
+    Mutant("waiting_callback", "a callback waits for itself", [
+        ("src/api/spy.c", "    if (mole_spy_is_inside() || mole_gate_is_any_mine())\n",
+         "    if (mole_gate_is_any_mine())\n"),
+    ], ["api/spy_attach"]),
+    Mutant("waiting_owner", "who owns a HeapLock waits for callbacks", [
+        ("src/api/spy.c", "    if (mole_spy_is_inside() || mole_gate_is_any_mine())\n",
+         "    if (mole_spy_is_inside())\n"),
+    ], ["api/spy_attach"]),
+    Mutant("lock_outlives_heap", "a lock counts when its heap is gone", [
+        ("src/arena/gate.c", """    if (unlikely(is_owner(&heap->gate)))
+        owned--;
+""", "    (void)heap;\n"),
+    ], ["api/spy_attach"]),
+    Mutant("unawaited_callbacks", "a detach does not wait for callbacks", [
+        ("src/spy/set.c", "    mole_grace_wait();\n", ""),
+    ], ["api/spy_threads"]),
+    Mutant("ignored_gate_when_spied", "the fast path of a spied heap passes a gate that is shut", [
+        ("src/arena/mode.c", ".spied = modes == MOLE_MODE_SPIED ?",
+         ".spied = (modes & ~(unsigned)MOLE_MODE_CLOSED) == MOLE_MODE_SPIED ?"),
+    ], ["api/spy_threads"]),
+    Mutant("ignored_gate_when_sampled", "the same of a sampled heap", [
+        ("src/arena/mode.c", ".sampled = modes == MOLE_MODE_SAMPLED ?",
+         ".sampled = (modes & ~(unsigned)MOLE_MODE_CLOSED) == MOLE_MODE_SAMPLED ?"),
+        ("src/arena/mode.c", ".free = modes & ~(unsigned)MOLE_MODE_SAMPLED ?",
+         ".free = modes & ~(unsigned)(MOLE_MODE_SAMPLED | MOLE_MODE_CLOSED) ?"),
+    ], ["api/spy_threads"]),
+    Mutant("ignored_gate_after_callback", "a free passes a gate that was shut during its callback", [
+        ("src/watch/fast.h",
+         "    if (unlikely(load_acq(&cache->owner.spied_key_a) != key)) { /* HB-GATE-2 */\n",
+         "    if (0) {\n"),
+    ], ["api/spy_threads"]),
+    Mutant("heard_in_own_callback", "a spy hears of what its callbacks do", [
+        ("src/spy/spy.c", "    return unlikely(mole_spy_frames) && is_in_frames(entry);\n",
+         "    return unlikely(mole_spy_frames) && is_in_frames(entry) && entry->serial > 1;\n"),
+    ], ["api/spy_heaps"]),
+    Mutant("unspied_heaps_to_come", "heaps that come later are not spied", [
+        ("src/watch/modes.c",
+         "    mole_mode_change_to_come(modes, MOLE_MODE_WATCHED & ~modes);\n", ""),
+    ], ["api/spy_heaps"]),
+    Mutant("leaving_needs_memory", "a spy leaves only if there is memory for a new set", [
+        ("src/spy/set.c", "    struct mole_set *set = spares;\n",
+         "    struct mole_set *set = create_set(old->count), *spare = spares;\n"
+         "    if (!set)\n        return MH_NO_MEMORY;\n"),
+        ("src/spy/set.c", "    spares = set->next;\n", "    spares = spare->next;\n"),
+    ], ["unit/set"]),
+    Mutant("kept_sets", "sets that were replaced are never given back", [
+        ("src/spy/set.c", "        destroy_set(old);\n", ""),
+    ], ["unit/set"]),
+    Mutant("ignored_serial", "a sampler hears of blocks that an earlier one picked", [
+        ("src/spy/spy.c",
+         "    return (mark & entry->bit) && mark >> MOLE_SET_SAMPLERS >= entry->serial;\n",
+         "    return mark & entry->bit;\n"),
+    ], ["api/spy_sample"]),
+    Mutant("lost_mark", "a block that grows unpicked loses its mark", [
+        ("src/watch/watch.c", """    if (cache ? !counts_out(draw, bytes) : !is_picked_alone(draw, bytes))
+        return mark;
+""", """    if (cache ? !counts_out(draw, bytes) : !is_picked_alone(draw, bytes))
+        return MOLE_SPY_NO_MARK;
+"""),
+    ], ["api/spy_sample"]),
+    Mutant("stale_marked_bytes", "a marked block's size is told as it was at first", [
+        ("src/watch/watch.c", "    span->marked_bytes = bytes;\n",
+         "    if (!span->marked_bytes)\n        span->marked_bytes = bytes;\n"),
+    ], ["api/spy_sample"]),
+    Mutant("sampled_by_size", "what a block grows by is picked by all of its size", [
+        ("src/watch/watch.c", "pick(heap, growth, old.mark)", "pick(heap, bytes, old.mark)"),
+    ], ["api/spy_sample"]),
+    Mutant("same_rate", "all samplers hear as much as the one that hears most", [
+        ("src/spy/spy.c", "    return mole_draw_is_lucky(draw, share);\n",
+         "    return share > 0;\n"),
+    ], ["api/spy_sample"]),
+    Mutant("even_draws", "the bytes between two picks are always as many", [
+        ("src/base/draw.c", "minus_ln(uniform(draw)) * (double)mean", "(double)mean"),
+    ], ["api/spy_sample"]),
+    Mutant("sampled_sizes_of_malloc", "a sampled block of malloc has no size of its own", [
+        ("src/watch/watch.c", """    if (span->kind == MOLE_SPAN_LARGE && span->mark)
+        return (struct mole_spy_block){block, span->marked_bytes, span->mark};
+""", """    if (span->kind == MOLE_SPAN_LARGE && span->mark)
+        return (struct mole_spy_block){block, mole_block_room(span), span->mark};
+"""),
+    ], ["unit/watch"]),
+    Mutant("one_phase", "a grace period does not wait for counted sections", [
+        ("src/os/grace.c", "    wait_for_counted();\n", ""),
+    ], ["unit/grace"]),
+    Mutant("flat_sections", "closing an inner counted section closes all of the thread's", [
+        ("src/os/grace.c", """    depth[section.phase]--;
+    sub_rel(&inside_a[section.phase], 1); /* HB-GRACE-1 */
+""", """    sub_rel(&inside_a[section.phase], depth[section.phase]); /* HB-GRACE-1 */
+    depth[section.phase] = 0;
+"""),
+    ], ["unit/grace"]),
 ]
 
 

@@ -268,6 +268,81 @@ HEAP_CASE(spy_threads, a_callback_under_way_holds_up_no_other_thread)
     end_notes(&other);
 }
 
+/* A lock on a heap that is spied. */
+
+struct runner {
+    HANDLE heap;
+    atomic_bool stop;
+    atomic_int tid;
+    atomic_ullong pairs;
+    const char *failure;
+};
+
+static void *run_pairs(void *argument)
+{
+    struct runner *runner = argument;
+    atomic_store(&runner->tid, (int)syscall(SYS_gettid));
+    while (!atomic_load(&runner->stop)) {
+        void *block = HeapAlloc(runner->heap, 0, 64);
+        if (!block || !HeapFree(runner->heap, 0, block))
+            runner->failure = "a pair failed";
+        atomic_fetch_add(&runner->pairs, 1);
+    }
+    return NULL;
+}
+
+/* The thread comes to rest, and has made no pair that began under the lock. */
+static bool comes_to_rest(struct runner *runner)
+{
+    unsigned long long at_lock = atomic_load(&runner->pairs);
+    bool is_at_rest = false;
+    for (size_t turns = 0; turns < 60000 && !is_at_rest; turns++) {
+        is_at_rest = is_asleep(atomic_load(&runner->tid));
+        pause_shortly();
+        /* One call may have ended before the lock and be counted after it. */
+        require(atomic_load(&runner->pairs) <= at_lock + 1,
+                "pairs were made under the lock");
+    }
+    return is_at_rest;
+}
+
+static void lock_out(HANDLE heap, const struct mh_spy *spy)
+{
+    struct runner runner = {.heap = heap};
+    pthread_t thread;
+    size_t rests = 0, locks = repeats(100) + 5;
+    require(pthread_create(&thread, NULL, run_pairs, &runner) == 0, "no thread");
+    attach(spy, heap);
+    for (size_t i = 0; i < locks; i++) {
+        unsigned long long before = atomic_load(&runner.pairs);
+        while (atomic_load(&runner.pairs) < before + 100)
+            pause_shortly();
+        require(HeapLock(heap), "HeapLock failed");
+        rests += comes_to_rest(&runner);
+        require(HeapUnlock(heap), "HeapUnlock failed");
+    }
+    detach(spy);
+    atomic_store(&runner.stop, true);
+    pthread_join(thread, NULL);
+    require(!runner.failure, "%s", runner.failure);
+    require(rests == locks, "only %zu of %zu locks stopped the thread", rests, locks);
+}
+
+HEAP_CASE(spy_threads, a_lock_keeps_others_out_of_a_spied_heap)
+{
+    notes_init(&notes);
+    lock_out(heap, &notes.spy);
+    require(atomic_load(&notes.count) > 500, "the spy heard of %zu",
+            atomic_load(&notes.count));
+}
+
+HEAP_CASE(spy_threads, a_lock_keeps_others_out_of_a_sampled_heap)
+{
+    notes_init(&notes);
+    notes.spy.sample_bytes = 10000;
+    lock_out(heap, &notes.spy);
+}
+
 /* Threads that allocate while spies come and go. */
 
 static atomic_bool is_over;
