@@ -5,8 +5,7 @@
  *
  * Each event is a section of its own (os/grace.h), so that a spy that was detached is
  * left alone once every section open at that time was closed; and each keeps errno and
- * the last error. The
- * caller holds no lock, and is in no operation that a gate waits for.
+ * the last error. The caller holds no lock, and is in no operation that a gate waits for.
  *
  * Sampling: a block that was picked bears a mark (set.h) for as long as it lives, which
  * says who heard of it. Spies that want all blocks hear of it like of any other.

@@ -120,7 +120,7 @@ static atomic_bool has_left;
 
 static void stay_inside(void *context, void *heap, void *block, size_t bytes)
 {
-    note_allocated(context, heap, block, bytes);
+    note(context, (struct told){ALLOCATED, heap, block, bytes, NULL, 0});
     sem_post(&is_inside);
     while (sem_wait(&may_leave) != 0) {
     }
@@ -341,6 +341,57 @@ HEAP_CASE(spy_threads, a_lock_keeps_others_out_of_a_sampled_heap)
     notes_init(&notes);
     notes.spy.sample_bytes = 10000;
     lock_out(heap, &notes.spy);
+}
+
+/* A lock that comes while a free is being told of: the block stays until it goes. */
+
+struct releaser {
+    HANDLE heap;
+    void *block;
+    atomic_int tid;
+    atomic_bool is_done;
+    bool is_freed;
+};
+
+static void *release_main(void *argument)
+{
+    struct releaser *releaser = argument;
+    atomic_store(&releaser->tid, (int)syscall(SYS_gettid));
+    for (size_t i = 0; i < 100; i++) /* settled: its frees are fast */
+        HeapFree(releaser->heap, 0, HeapAlloc(releaser->heap, 0, 64));
+    releaser->block = HeapAlloc(releaser->heap, 0, 64);
+    attach(&notes.spy, releaser->heap);
+    releaser->is_freed = HeapFree(releaser->heap, 0, releaser->block);
+    atomic_store(&releaser->is_done, true);
+    return NULL;
+}
+
+HEAP_CASE(spy_threads, a_lock_that_comes_during_a_callback_holds_up_the_free)
+{
+    struct releaser releaser = {.heap = heap};
+    pthread_t thread;
+    size_t asleep = 0;
+    sem_init(&is_inside, 0, 0);
+    sem_init(&may_leave, 0, 0);
+    notes_init(&notes);
+    notes.spy.allocated = NULL;
+    notes.spy.freed = stay_inside;
+    require(pthread_create(&thread, NULL, release_main, &releaser) == 0, "no thread");
+    while (sem_wait(&is_inside) != 0) {
+    }
+    require(HeapLock(heap), "HeapLock failed");
+    sem_post(&may_leave);
+    for (size_t i = 0; i < 60000 && asleep < 20; i++) {
+        require(HeapSize(heap, 0, releaser.block) == 64, "the block was freed");
+        asleep += atomic_load(&has_left) && is_asleep(atomic_load(&releaser.tid));
+        pause_shortly();
+    }
+    require(asleep == 20 && !atomic_load(&releaser.is_done), "the free did not wait");
+    require(HeapUnlock(heap), "HeapUnlock failed");
+    pthread_join(thread, NULL);
+    require(releaser.is_freed, "HeapFree failed");
+    require(HeapSize(heap, 0, releaser.block) == (SIZE_T)-1, "the block is still there");
+    end_notes(&notes);
 }
 
 /* Threads that allocate while spies come and go. */
