@@ -90,6 +90,8 @@ void *GetProcessHeap(void);
 void *HeapAlloc(void *, unsigned, size_t);
 size_t HeapSize(void *, unsigned, const void *);
 int HeapFree(void *, unsigned, void *);
+void *CoTaskMemAlloc(size_t);
+extern const unsigned char IID_IMalloc[16];
 #ifdef __cplusplus
 }
 #endif
@@ -99,6 +101,9 @@ int main(void)
     void *block = HeapAlloc(GetProcessHeap(), 0, 27);
     if (HeapSize(GetProcessHeap(), 0, block) != 27 || !HeapFree(GetProcessHeap(), 0, block))
         return 1;
+    if (!CoTaskMemAlloc(0) || IID_IMalloc[0] != 2 || IID_IMalloc[8] != 0xC0 ||
+        IID_IMalloc[15] != 0x46)
+        return 2;
     puts("a small heap");
     return 0;
 }

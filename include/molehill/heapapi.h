@@ -35,9 +35,6 @@
 extern "C" {
 #endif
 
-/* Binds a Win32 spelling to its symbol, where it is declared and where it is defined. */
-#define MH_WIN32_SYMBOL(name) __asm__("mh_" #name)
-
 /* What HeapSummary reports. All sizes in bytes. */
 typedef struct _HEAP_SUMMARY {
     DWORD cb;            /* set by the caller: sizeof(HEAP_SUMMARY) */

@@ -18,6 +18,9 @@ extern "C" {
 #define MH_API
 #endif
 
+/* Binds a Win32 spelling to its symbol, where it is declared and where it is defined. */
+#define MH_WIN32_SYMBOL(name) __asm__("mh_" #name)
+
 /*
  * Set process-wide options, as the environment variable MOLEHILL_CONF does at start.
  *
