@@ -32,6 +32,44 @@ MH_API LPVOID WINAPI CoTaskMemRealloc(LPVOID pv, SIZE_T cb)
     MH_WIN32_SYMBOL(CoTaskMemRealloc);
 MH_API void WINAPI CoTaskMemFree(LPVOID pv) MH_WIN32_SYMBOL(CoTaskMemFree);
 
+/*
+ * Have a spy called around every call of the task allocator, of all threads. One at a
+ * time. Blocks that are there already stay what they are, with fSpyed 0.
+ *
+ *   pMallocSpy  asked once for IID_IMallocSpy; what it answers is the spy, and that
+ *               reference is the one Release gives back. Then asked for
+ *               IID_IAgileObject. If it has it, the spy is called without a lock, by
+ *               several threads at once; else from each Pre call to its Post call under
+ *               one recursive lock.
+ *   returns     S_OK; E_INVALIDARG for NULL or an object that is no IMallocSpy;
+ *               CO_E_OBJISREG while a spy is registered, also one whose revoke is
+ *               pending; E_OUTOFMEMORY when molehill cannot start
+ *   errors      last error and errno are kept
+ *   threads     any; others allocate meanwhile
+ *   progress    takes the spy's lock: waits for calls of a spy, and for HeapUnlock of the
+ *               process heap
+ *   spec        3.6
+ */
+MH_API HRESULT WINAPI CoRegisterMallocSpy(IMallocSpy *pMallocSpy)
+    MH_WIN32_SYMBOL(CoRegisterMallocSpy);
+
+/*
+ * Part with the spy. After its Release no thread is inside and none calls it again.
+ *
+ *   returns   S_OK: it was released, once; CO_E_OBJNOTREG: there is none;
+ *             E_ACCESSDENIED: not yet, because blocks allocated under it are not freed,
+ *             or calls of it are under way, this thread's own included. It is pending
+ *             then: still called for everything, blocks to come included, and released
+ *             by whoever ends the last of these, also by HeapFree.
+ *   errors    last error and errno are kept
+ *   threads   any, also from inside the spy
+ *   progress  waits as CoRegisterMallocSpy does; with a spy that is called without a
+ *             lock, for calls of it that began before, unless the thread is inside one
+ *             or owns a HeapLock: then the next call in any thread does
+ *   spec      3.6
+ */
+MH_API HRESULT WINAPI CoRevokeMallocSpy(void) MH_WIN32_SYMBOL(CoRevokeMallocSpy);
+
 #ifdef __cplusplus
 }
 #endif

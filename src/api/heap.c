@@ -10,6 +10,7 @@
 #include "api/stats.h"
 #include "arena/span_map.h"
 #include "base/check.h"
+#include "spy/com.h"
 #include "tcache/process.h"
 #include "watch/fast.h"
 #include "watch/watch.h"
@@ -130,12 +131,20 @@ slow:
     return alloc_watched(hHeap, dwFlags, dwBytes);
 }
 
+/* Whether the block may have a record of the COM spy's. */
+static bool is_recorded(const struct mole_heap *heap)
+{
+    return unlikely(mole_com_wants()) && heap == mole_process_heap();
+}
+
 static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 {
     if (!block)
         return TRUE;
     struct mole_heap *heap = heap_of(handle);
     struct mole_span *span = heap ? mole_block_find(heap, block) : NULL;
+    if (span && is_recorded(heap))
+        mole_com_freed(block);
     if (span && mole_watch_free(span, block, how_of(flags)))
         return TRUE;
     mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
@@ -145,7 +154,7 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
                                                    LPVOID block, struct mole_span *span)
 {
-    if (!MOLE_HAS_SPIES || unlikely(handle == MOLE_MALLOC_KEY))
+    if (!MOLE_HAS_SPIES || handle == MOLE_MALLOC_KEY || unlikely(mole_com_wants()))
         return free_slow(handle, flags, block);
     bool is_freed = mole_fast_free(span, handle, block);
     return likely(is_freed) ? TRUE : free_slow(handle, flags, block);
@@ -234,7 +243,10 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
         mole_last_error_fail_quietly(ERROR_INVALID_PARAMETER);
         return NULL;
     }
+    struct mole_record *record = is_recorded(heap) ? mole_com_resizing(lpMem) : NULL;
     void *block = mole_watch_resize(span, lpMem, dwBytes, how_of(dwFlags));
+    if (unlikely(record))
+        mole_com_resized(record, block);
     if (!block) /* gone: freed by who had the heap while this call waited */
         mole_last_error_fail_quietly(mole_block_find(heap, lpMem)
                                          ? ERROR_NOT_ENOUGH_MEMORY

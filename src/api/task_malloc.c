@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The task allocator: IMalloc over the process heap.
+ * The task allocator: IMalloc over the process heap, and its spy.
  */
 #define CONST_VTABLE
 #define COBJMACROS
@@ -9,9 +9,12 @@
 #include <molehill/objbase.h>
 
 #include "arena/span_map.h"
+#include "spy/com.h"
+#include "spy/task.h"
 #include "tcache/block.h"
 #include "tcache/process.h"
 #include "tcache/steal.h"
+#include "watch/modes.h"
 
 #define OF_COM                       \
     {                                \
@@ -84,6 +87,80 @@ static void plain_minimize(void)
     errno = saved;
 }
 
+static const struct mole_task_base base = {
+    .alloc = plain_alloc,
+    .resize = plain_realloc,
+    .free = plain_free,
+    .size = plain_size,
+    .knows = plain_knows,
+    .minimize = plain_minimize,
+};
+
+/* What a spy does to the thread's errors is undone where the operation has none. */
+struct errors {
+    DWORD last_error;
+    int number;
+};
+
+static struct errors keep_errors(void)
+{
+    return (struct errors){.last_error = GetLastError(), .number = errno};
+}
+
+static void put_back(struct errors errors)
+{
+    SetLastError(errors.last_error);
+    errno = errors.number;
+}
+
+static mole_slow void *spied_alloc(size_t bytes)
+{
+    struct errors before = keep_errors();
+    void *block = mole_task_alloc(&base, bytes);
+    if (block)
+        put_back(before);
+    return block;
+}
+
+static mole_slow void *spied_realloc(void *block, size_t bytes)
+{
+    struct errors before = keep_errors();
+    void *moved = mole_task_resize(&base, block, bytes);
+    if (moved || (block && !bytes))
+        put_back(before);
+    return moved;
+}
+
+static mole_slow void spied_free(void *block)
+{
+    struct errors before = keep_errors();
+    mole_task_free(&base, block);
+    put_back(before);
+}
+
+static mole_slow size_t spied_size(void *block)
+{
+    struct errors before = keep_errors();
+    size_t bytes = mole_task_size(&base, block);
+    put_back(before);
+    return bytes;
+}
+
+static mole_slow int spied_knows(void *block)
+{
+    struct errors before = keep_errors();
+    int known = mole_task_knows(&base, block);
+    put_back(before);
+    return known;
+}
+
+static mole_slow void spied_minimize(void)
+{
+    struct errors before = keep_errors();
+    mole_task_minimize(&base);
+    put_back(before);
+}
+
 static HRESULT STDMETHODCALLTYPE query_interface(IMalloc *self, REFIID id, void **object)
 {
     if (!object)
@@ -109,37 +186,44 @@ static ULONG STDMETHODCALLTYPE release(IMalloc *self)
 static void *STDMETHODCALLTYPE task_alloc(IMalloc *self, SIZE_T bytes)
 {
     (void)self;
-    return plain_alloc(bytes);
+    return unlikely(mole_com_is_spied()) ? spied_alloc(bytes) : plain_alloc(bytes);
 }
 
 static void *STDMETHODCALLTYPE task_realloc(IMalloc *self, void *block, SIZE_T bytes)
 {
     (void)self;
-    return plain_realloc(block, bytes);
+    return unlikely(mole_com_is_spied()) ? spied_realloc(block, bytes)
+                                         : plain_realloc(block, bytes);
 }
 
 static void STDMETHODCALLTYPE task_free(IMalloc *self, void *block)
 {
     (void)self;
-    plain_free(block);
+    if (unlikely(mole_com_is_spied()))
+        spied_free(block);
+    else
+        plain_free(block);
 }
 
 static SIZE_T STDMETHODCALLTYPE task_get_size(IMalloc *self, void *block)
 {
     (void)self;
-    return plain_size(block);
+    return unlikely(mole_com_is_spied()) ? spied_size(block) : plain_size(block);
 }
 
 static int STDMETHODCALLTYPE task_did_alloc(IMalloc *self, void *block)
 {
     (void)self;
-    return plain_knows(block);
+    return unlikely(mole_com_is_spied()) ? spied_knows(block) : plain_knows(block);
 }
 
 static void STDMETHODCALLTYPE task_minimize(IMalloc *self)
 {
     (void)self;
-    plain_minimize();
+    if (unlikely(mole_com_is_spied()))
+        spied_minimize();
+    else
+        plain_minimize();
 }
 
 static const IMallocVtbl methods = {
@@ -176,4 +260,36 @@ LPVOID WINAPI CoTaskMemRealloc(LPVOID pv, SIZE_T cb)
 void WINAPI CoTaskMemFree(LPVOID pv)
 {
     task_free(&task_malloc, pv);
+}
+
+static void watch(void)
+{
+    mole_modes_ask(mole_com_wants);
+}
+
+static bool may_wait(void)
+{
+    return !mole_gate_is_any_mine();
+}
+
+HRESULT WINAPI CoRegisterMallocSpy(IMallocSpy *pMallocSpy)
+{
+    static const struct mole_com_world world = {.watch = watch, .may_wait = may_wait};
+    struct errors before = keep_errors();
+    HRESULT result = E_OUTOFMEMORY;
+    if (mole_process_start()) {
+        watch(); /* whose call in a fork's child comes first */
+        mole_process_call_in_child(mole_com_repair);
+        result = mole_com_register(&world, pMallocSpy);
+    }
+    put_back(before);
+    return result;
+}
+
+HRESULT WINAPI CoRevokeMallocSpy(void)
+{
+    struct errors before = keep_errors();
+    HRESULT result = mole_com_revoke();
+    put_back(before);
+    return result;
 }
