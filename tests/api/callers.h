@@ -65,6 +65,11 @@ static inline void unlock(HANDLE heap)
     require(HeapUnlock(heap), "HeapUnlock failed");
 }
 
+static inline bool lock_and_unlock(struct caller *caller)
+{
+    return HeapLock(caller->heap) && HeapUnlock(caller->heap);
+}
+
 /* The call blocks while the heap is locked, and comes through after. */
 static inline void expect_to_wait(HANDLE heap, bool (*call)(struct caller *), void *block)
 {

@@ -6,11 +6,6 @@
  */
 #include "callers.h"
 
-static bool lock_and_unlock(struct caller *caller)
-{
-    return HeapLock(caller->heap) && HeapUnlock(caller->heap);
-}
-
 static bool alloc_and_free(struct caller *caller)
 {
     void *block = HeapAlloc(caller->heap, 0, 100);
