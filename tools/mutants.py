@@ -21,6 +21,8 @@ import sys
 import time
 from collections import namedtuple
 
+import mutants_com
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 PLACE = os.path.join(ROOT, "build", "mutants")
 
@@ -705,6 +707,8 @@ MUTANTS = [
 """),
     ], ["unit/grace"]),
 ]
+MUTANTS += [Mutant(*each) for each in mutants_com.MUTANTS]
+TESTS.update((name, Test(*each)) for name, each in mutants_com.TESTS.items())
 
 
 class Broken(Exception):

@@ -195,6 +195,14 @@ SPY_CASE(malloc_spy_revoke, a_spy_may_revoke_itself_in_post_alloc, HEADER)
 
 static struct spy successor;
 
+static void *register_successor(void *unused)
+{
+    (void)unused;
+    inner = CoRegisterMallocSpy(&successor.interface);
+    return NULL;
+}
+
+/* In another thread: the lock must be free by then, too. */
 static void register_next(struct spy *gone, const char *method, void *block)
 {
     (void)gone;
@@ -202,7 +210,7 @@ static void register_next(struct spy *gone, const char *method, void *block)
     if (strcmp(method, "Release") != 0)
         return;
     CoTaskMemFree(CoTaskMemAlloc(10));
-    inner = CoRegisterMallocSpy(&successor.interface);
+    in_thread(register_successor, NULL);
 }
 
 SPY_CASE(malloc_spy_revoke, release_may_allocate_and_register_another, 0)

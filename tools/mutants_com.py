@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""The mutants of the task allocator and its spies, and the tests that kill them: mutants.py."""
+
+# Arguments of mutants.Test.
+TESTS = {
+    "com": ("plain", "tests/race/com.c", 120, 2),
+    "com_fork": ("plain", "tests/race/com_fork.c", 60),
+    "api/malloc_spy": ("plain", "tests/api/malloc_spy_test.c", 30),
+    "api/malloc_spy_lock": ("plain", "tests/api/malloc_spy_lock_test.c", 100),
+    "api/malloc_spy_revoke": ("plain", "tests/api/malloc_spy_revoke_test.c", 30),
+    "unit/ledger": ("plain", "tests/unit/ledger_test.c"),
+}
+
+TAKE = "    struct mole_record *record = spyed ? mole_ledger_take(client) : NULL;\n"
+PRE_FREE = "    void *block = IMallocSpy_PreFree(use.spy, client, spyed);\n"
+AFTER_FREE = """    IMallocSpy_PostFree(use.spy, spyed);
+    mole_ledger_drop(record);
+    mole_com_end(&use);
+"""
+
+# Arguments of mutants.Mutant.
+MUTANTS = [
+    ("com_lock_once", "a spy's calls of the task allocator wait for their own lock", [
+        ("src/spy/com.c", "    if (owns_lock()) {\n        com.depth++;\n        return;\n    }\n",
+         ""),
+    ], ["api/malloc_spy"]),
+    ("com_unlocked", "a spy is called by several threads at once, whatever it says", [
+        ("src/spy/com.c", "    com.uses = use;\n    if (com.is_free)\n        mole_com_unlock();\n",
+         "    com.uses = use;\n    mole_com_unlock();\n"),
+        ("src/spy/com.c", "    if (com.is_free)\n        mole_com_lock();\n",
+         "    mole_com_lock();\n"),
+    ], ["com"]),
+    ("com_early_release", "a revoke does not ask whether calls are under way", [
+        ("src/spy/com.c", "!com.is_pending || com.uses ||", "!com.is_pending ||"),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_release_before_post", "a pending revoke ends before the last Post call", [
+        ("src/spy/task.c", AFTER_FREE, """    mole_ledger_drop(record);
+    mole_com_end(&use);
+    IMallocSpy_PostFree(use.spy, spyed);
+"""),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_release_under_lock", "a spy is released under the lock", [
+        ("src/spy/com.c", "    *at = use->next;\n    IMallocSpy *gone = wait_and_finish();\n"
+         "    mole_com_unlock();\n    release(gone);\n",
+         "    *at = use->next;\n    release(wait_and_finish());\n    mole_com_unlock();\n"),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_gone_before_pre_free", "a record goes before PreFree", [
+        ("src/spy/task.c", PRE_FREE + TAKE, TAKE + PRE_FREE),
+    ], ["api/malloc_spy"]),
+    ("com_spyed_after_pre", "PostRealloc is told what is known after the call, not before", [
+        ("src/spy/task.c", "IMallocSpy_PostRealloc(spy, moved, spyed)",
+         "IMallocSpy_PostRealloc(spy, moved, is_spyed(client))"),
+    ], ["api/malloc_spy"]),
+    ("com_always_spyed", "PostRealloc is told that the block was spyed", [
+        ("src/spy/task.c", "IMallocSpy_PostRealloc(spy, moved, spyed)",
+         "IMallocSpy_PostRealloc(spy, moved, TRUE)"),
+    ], ["api/malloc_spy"]),
+    ("com_failure_forgets", "a failed Realloc forgets that the block is spyed", [
+        ("src/spy/task.c", "        if (was_spyed)\n", "        if (was_spyed && false)\n"),
+    ], ["api/malloc_spy"]),
+    ("com_refusal_forgets", "a refused Realloc forgets that the block is spyed", [
+        ("src/spy/task.c", "    if (!wanted && bytes)\n        return NULL;\n"
+         "    struct mole_record *record = spyed",
+         "    if (!wanted && bytes) {\n        mole_ledger_drop(mole_ledger_take(client));\n"
+         "        return NULL;\n    }\n    struct mole_record *record = spyed"),
+    ], ["api/malloc_spy"]),
+    ("com_translated_pointer", "PostDidAlloc gets the spy's own pointer", [
+        ("src/spy/task.c", "PostDidAlloc(use.spy, client,", "PostDidAlloc(use.spy, block,"),
+    ], ["api/malloc_spy"]),
+    ("com_no_section", "a free-threaded spy is called outside of any section", [
+        ("src/spy/com.c", "    use->word = word;\n    return true;\n}\n\n/* False likewise.",
+         "    use->word = word;\n    mole_grace_leave(use->section);\n    return true;\n}\n\n"
+         "/* False likewise."),
+        ("src/spy/com.c", "        return;\n    }\n    mole_grace_leave(use->section);\n",
+         "        return;\n    }\n"),
+    ], ["com"]),
+    ("com_no_wait", "a free-threaded spy is released without a grace period", [
+        ("src/spy/com.c", "        mole_grace_wait();\n", ""),
+    ], ["com"]),
+    ("com_stale_spy", "in a section the spy from before it is called", [
+        ("src/spy/com.c", "    if (unlikely(load_acq(&mole_com_spy_a) != word)) {", "    if (false) {"),
+    ], ["com"]),
+    ("com_waits_under_gate", "a revoke waits for threads that wait for its own HeapLock", [
+        ("src/spy/com.c", "        com.world->may_wait()) {", "        true) {"),
+        ("src/spy/com.c", "com.depth == 1 && ", ""),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_unsettled", "HeapUnlock leaves a revoke to whoever comes next", [
+        ("src/api/heap_lock.c", "    mole_com_settle();\n", ""),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_heap_lock", "HeapLock of the process heap does without the spy's lock", [
+        ("src/api/heap_lock.c", "    if (is_process)\n        mole_com_lock();\n", ""),
+        ("src/api/heap_lock.c", "    if (heap == mole_process_heap())\n        mole_com_unlock();\n",
+         ""),
+    ], ["api/malloc_spy_lock"]),
+    ("com_heap_free", "HeapFree of a spyed block leaves its record behind", [
+        ("src/api/heap.c", "        mole_com_freed(block);\n", "        (void)block;\n"),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_heap_realloc", "HeapReAlloc of a spyed block leaves its record behind", [
+        ("src/api/heap.c", "is_recorded(heap) ? mole_com_resizing(lpMem) : NULL", "NULL"),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_unwatched", "the process heap keeps its fast paths while a spy is there", [
+        ("src/spy/com.c", "    com.world->watch(true);\n", ""),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_unchecked", "HeapFree of the last spyed block does not end a pending revoke", [
+        ("src/spy/com.c", "    if (!owns_lock())\n        recheck();\n", ""),
+    ], ["api/malloc_spy_revoke"]),
+    ("com_lock_after_fork", "a fork's child has the lock of a thread it does not have", [
+        ("src/spy/com.c", "        mole_lock_init(&com.lock);\n", ""),
+    ], ["com_fork"]),
+    ("com_own_lock_after_fork", "a fork's child takes the forking thread's lock from it", [
+        ("src/spy/com.c", "    if (!owns_lock()) {\n        mole_lock_init(&com.lock);",
+         "    {\n        mole_lock_init(&com.lock);"),
+    ], ["com_fork"]),
+    ("com_calls_after_fork", "in a fork's child, calls of vanished threads are under way", [
+        ("src/spy/com.c", "    forget_others(serial);\n", ""),
+    ], ["com_fork"]),
+    ("com_ledger_after_fork", "a fork's child has the ledger as its threads left it", [
+        ("src/spy/com.c", "    mole_ledger_repair();\n", ""),
+    ], ["com_fork"]),
+    ("com_hand_after_fork", "a fork's child takes what its thread has in hand for unused", [
+        ("src/spy/ledger.c", "    } else if (record->state != in_my_hand) {",
+         "    } else {\n        (void)in_my_hand;"),
+    ], ["unit/ledger"]),
+    ("com_unrecorded", "a block is had although there is no memory for its record", [
+        ("src/spy/task.c", "base->alloc(record ? wanted : SIZE_MAX)", "base->alloc(wanted)"),
+        ("src/spy/task.c", "    if (block && client)\n", "    if (block && client && record)\n"),
+    ], ["unit/ledger"]),
+    ("com_lost_growth", "a table that grows loses records", [
+        ("src/spy/ledger.c", "    for (size_t i = 0; i < old_count; i++)\n",
+         "    for (size_t i = 1; i < old_count; i++)\n"),
+    ], ["unit/ledger"]),
+]
