@@ -21,8 +21,8 @@ AFTER_FREE = """    IMallocSpy_PostFree(use.spy, spyed);
 # Arguments of mutants.Mutant.
 MUTANTS = [
     ("com_lock_once", "a spy's calls of the task allocator wait for their own lock", [
-        ("src/spy/com.c", "    if (owns_lock()) {\n        com.depth++;\n        return;\n    }\n",
-         ""),
+        ("src/os/recursive.c", "    if (mole_recursive_is_mine(lock)) {\n"
+         "        lock->depth++;\n        return;\n    }\n", ""),
     ], ["api/malloc_spy"]),
     ("com_unlocked", "a spy is called by several threads at once, whatever it says", [
         ("src/spy/com.c", "    com.uses = use;\n    if (com.is_free)\n        mole_com_unlock();\n",
@@ -31,7 +31,7 @@ MUTANTS = [
          "    mole_com_lock();\n"),
     ], ["com"]),
     ("com_early_release", "a revoke does not ask whether calls are under way", [
-        ("src/spy/com.c", "!com.is_pending || com.uses ||", "!com.is_pending ||"),
+        ("src/spy/com.c", "is_owed || com.uses ||", "is_owed ||"),
     ], ["api/malloc_spy_revoke"]),
     ("com_release_before_post", "a pending revoke ends before the last Post call", [
         ("src/spy/task.c", AFTER_FREE, """    mole_ledger_drop(record);
@@ -75,14 +75,24 @@ MUTANTS = [
          "        return;\n    }\n"),
     ], ["com"]),
     ("com_no_wait", "a free-threaded spy is released without a grace period", [
-        ("src/spy/com.c", "        mole_grace_wait();\n", ""),
+        ("src/spy/com.c", "    mole_grace_wait();\n", ""),
+    ], ["com"]),
+    ("com_never_closing", "a pending spy goes when by chance nobody is inside", [
+        ("src/spy/com.c", "    set_closing(!is_owed);\n", ""),
+    ], ["com"]),
+    ("com_never_reopened", "a closing spy does not hear of blocks its last calls left", [
+        ("src/spy/com.c", "    set_closing(!is_owed);\n", "    if (!is_owed)\n"
+         "        set_closing(true);\n"),
     ], ["com"]),
     ("com_stale_spy", "in a section the spy from before it is called", [
-        ("src/spy/com.c", "    if (unlikely(load_acq(&mole_com_spy_a) != word)) {", "    if (false) {"),
+        # The pause only makes it likelier that somebody comes between the two.
+        ("src/spy/com.c", "    use->section = mole_grace_enter();\n"
+         "    if (unlikely(load_acq(&mole_com_spy_a) != word)) {",
+         "    mole_thread_yield();\n    use->section = mole_grace_enter();\n    if (false) {"),
     ], ["com"]),
     ("com_waits_under_gate", "a revoke waits for threads that wait for its own HeapLock", [
-        ("src/spy/com.c", "        com.world->may_wait()) {", "        true) {"),
-        ("src/spy/com.c", "com.depth == 1 && ", ""),
+        ("src/spy/com.c", " && com.world->may_wait();", ";"),
+        ("src/spy/com.c", "com.lock.depth == 1 && ", ""),
     ], ["api/malloc_spy_revoke"]),
     ("com_unsettled", "HeapUnlock leaves a revoke to whoever comes next", [
         ("src/api/heap_lock.c", "    mole_com_settle();\n", ""),
@@ -102,14 +112,15 @@ MUTANTS = [
         ("src/spy/com.c", "    com.world->watch(true);\n", ""),
     ], ["api/malloc_spy_revoke"]),
     ("com_unchecked", "HeapFree of the last spyed block does not end a pending revoke", [
-        ("src/spy/com.c", "    if (!owns_lock())\n        recheck();\n", ""),
+        ("src/spy/com.c", "    fence_seq_cst(); /* HB-COM-2 */\n    recheck();\n", ""),
     ], ["api/malloc_spy_revoke"]),
     ("com_lock_after_fork", "a fork's child has the lock of a thread it does not have", [
-        ("src/spy/com.c", "        mole_lock_init(&com.lock);\n", ""),
+        ("src/os/recursive.c",
+         "    mole_lock_init(&lock->lock);\n    store_rlx(&lock->owner_a, 0);\n", ""),
     ], ["com_fork"]),
     ("com_own_lock_after_fork", "a fork's child takes the forking thread's lock from it", [
-        ("src/spy/com.c", "    if (!owns_lock()) {\n        mole_lock_init(&com.lock);",
-         "    {\n        mole_lock_init(&com.lock);"),
+        ("src/os/recursive.c", "    if (mole_recursive_is_mine(lock))\n        return;\n"
+         "    mole_lock_init", "    mole_lock_init"),
     ], ["com_fork"]),
     ("com_calls_after_fork", "in a fork's child, calls of vanished threads are under way", [
         ("src/spy/com.c", "    forget_others(serial);\n", ""),

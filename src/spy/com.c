@@ -2,7 +2,7 @@
 #define COBJMACROS
 #include "spy/com.h"
 
-#include "os/thread.h"
+#include "os/recursive.h"
 #include "spy/ledger.h"
 
 enum { IS_FREE = 1 };
@@ -12,7 +12,7 @@ enum { IS_FREE = 1 };
  *   writers  register, revoke, finish: under the lock
  *   readers  every operation of the task allocator
  *   orders   store release, load acquire: HB-COM-1
- *   keeps    not 0 while a record is owed to the spy
+ *   keeps    not 0 while the spy has a block
  */
 _Atomic(uintptr_t) mole_com_spy_a;
 
@@ -21,23 +21,15 @@ enum { OVER, NEEDED, WAITED_FOR };
 
 /* All else about it: under the lock, unless it says otherwise. */
 static struct {
-    struct mole_lock lock;
-
-    /*
-     * owner_a: mole_thread_serial of who has the lock.
-     *   writers  who has it; a fork's child
-     *   readers  any: only the owner can find its own number
-     *   orders   relaxed: the lock orders
-     *   keeps    0 unless the lock is held
-     */
-    _Atomic(uint64_t) owner_a;
-    size_t depth;
-
+    struct mole_recursive lock;
     const struct mole_com_world *world; /* const after the first register */
-    struct mole_com_use *uses;          /* operations under way that are counted */
-    uint64_t registrar; /* the thread that asks a spy for its interface; 0: none */
-    bool is_free;       /* the spy is free-threaded */
-    bool is_pending;    /* it is revoked, as soon as it can be */
+    IMallocSpy *spy;
+    struct mole_com_use *uses; /* operations under way that are counted */
+    uint64_t registrar;        /* the thread that asks a spy for its interface; or 0 */
+    uint64_t awaiter;          /* the thread that waits in revoke, to release it; or 0 */
+    bool is_free;              /* the spy is free-threaded */
+    bool is_pending;           /* it is revoked, as soon as it can be */
+    bool is_closing;           /* only operations under way keep it: spy_a is 0 */
 
     /*
      * grace_a: OVER, NEEDED or WAITED_FOR.
@@ -65,25 +57,7 @@ static struct {
      *   keeps    nothing else
      */
     _Atomic(bool) recheck_a;
-} com = {.lock = MOLE_LOCK};
-
-static bool owns_lock(void)
-{
-    return load_rlx(&com.owner_a) == mole_thread_serial();
-}
-
-static void own_lock(void)
-{
-    store_rlx(&com.owner_a, mole_thread_serial());
-    com.depth = 1;
-}
-
-static void give_lock(void)
-{
-    store_rlx(&com.owner_a, 0);
-    mole_lock_release(&com.lock);
-    fence_seq_cst(); /* HB-COM-2 */
-}
+} com = {.lock = MOLE_RECURSIVE};
 
 static void release(IMallocSpy *spy)
 {
@@ -91,62 +65,109 @@ static void release(IMallocSpy *spy)
         IMallocSpy_Release(spy);
 }
 
-/* The spy, if nothing keeps it any more: the caller releases it without the lock. */
-static IMallocSpy *finish(void)
+/* No operation begins with the spy; or again. */
+static void set_closing(bool is_closing)
 {
-    if (!com.is_pending || com.uses || load_rlx(&com.grace_a) != OVER ||
-        !mole_ledger_is_empty())
+    if (com.is_closing == is_closing)
+        return;
+    com.is_closing = is_closing;
+    store_rel(&mole_com_spy_a, is_closing ? 0 : (uintptr_t)com.spy); /* HB-COM-1 */
+}
+
+/*
+ * The spy, if nothing keeps it any more: the caller releases it without the lock. When
+ * only operations under way keep it, no more are let in, else they might never be over;
+ * an operation that leaves a block lets others in before anybody has the block.
+ */
+static IMallocSpy *finish(bool by_awaiter)
+{
+    if (!com.is_pending || load_rlx(&com.grace_a) != OVER)
         return NULL;
-    IMallocSpy *spy = (IMallocSpy *)load_rlx(&mole_com_spy_a);
-    com.is_pending = false;
-    store_rel(&mole_com_spy_a, 0);
+    bool is_owed = !mole_ledger_is_empty();
+    set_closing(!is_owed);
+    if (is_owed || com.uses || (com.awaiter && !by_awaiter))
+        return NULL;
+    IMallocSpy *spy = com.spy;
+    com.spy = NULL;
+    com.is_pending = com.is_closing = false;
     store_rlx(&com.is_wanted_a, false);
     com.world->watch();
     return spy;
 }
 
+/* The lock is anybody's again. False: not yet. */
+static bool give_lock(void)
+{
+    bool is_given = mole_recursive_release(&com.lock);
+    fence_seq_cst(); /* HB-COM-2 */
+    return is_given;
+}
+
 /* What somebody left to whoever has the lock. */
 static void recheck(void)
 {
-    while (unlikely(load_rlx(&com.recheck_a)) && mole_lock_try(&com.lock)) {
-        own_lock();
+    while (unlikely(load_rlx(&com.recheck_a)) && mole_recursive_try(&com.lock)) {
         store_rlx(&com.recheck_a, false);
-        IMallocSpy *gone = finish();
-        give_lock();
+        IMallocSpy *gone = finish(false);
+        (void)give_lock();
         release(gone);
     }
 }
 
 void mole_com_lock(void)
 {
-    if (owns_lock()) {
-        com.depth++;
-        return;
-    }
-    mole_lock_acquire(&com.lock);
-    own_lock();
+    mole_recursive_acquire(&com.lock);
 }
 
 void mole_com_unlock(void)
 {
-    if (--com.depth)
-        return;
-    give_lock();
-    recheck();
+    if (give_lock())
+        recheck();
 }
 
-/* finish, after the grace period if it is still to come and this thread may wait. */
+/* Whether the thread may wait for operations of others. It has the lock. */
+static bool may_wait(void)
+{
+    uint64_t serial = mole_thread_serial();
+    for (struct mole_com_use *use = com.uses; use; use = use->next)
+        if (use->serial == serial)
+            return false;
+    return com.lock.depth == 1 && !mole_grace_is_inside() && com.world->may_wait();
+}
+
+/* The grace period, if it is still to come and this thread may wait. */
+static void wait_for_sections(void)
+{
+    if (load_rlx(&com.grace_a) != NEEDED || !may_wait())
+        return;
+    store_rlx(&com.grace_a, WAITED_FOR);
+    mole_com_unlock();
+    mole_grace_wait();
+    mole_com_lock();
+    store_rlx(&com.grace_a, OVER);
+}
+
 static IMallocSpy *wait_and_finish(void)
 {
-    if (load_rlx(&com.grace_a) == NEEDED && com.depth == 1 && !mole_grace_is_inside() &&
-        com.world->may_wait()) {
-        store_rlx(&com.grace_a, WAITED_FOR);
+    wait_for_sections();
+    return finish(false);
+}
+
+/* The same, and after operations under way, if nothing else keeps the spy. */
+static IMallocSpy *await_end(void)
+{
+    wait_for_sections();
+    if (com.awaiter || !may_wait())
+        return finish(false);
+    com.awaiter = mole_thread_serial();
+    IMallocSpy *gone;
+    for (unsigned turns = 0; !(gone = finish(true)) && com.is_closing; turns++) {
         mole_com_unlock();
-        mole_grace_wait();
+        turns < 100 ? mole_thread_yield() : mole_thread_sleep_ms(1);
         mole_com_lock();
-        store_rlx(&com.grace_a, OVER);
     }
-    return finish();
+    com.awaiter = 0;
+    return gone;
 }
 
 static mole_slow void settle(void)
@@ -183,6 +204,7 @@ static bool is_free_threaded(IMallocSpy *spy)
 
 static void publish(IMallocSpy *spy, bool is_free)
 {
+    com.spy = spy;
     com.is_free = is_free;
     com.is_pending = false;
     store_rlx(&com.grace_a, OVER);
@@ -196,7 +218,7 @@ HRESULT mole_com_register(const struct mole_com_world *world, IMallocSpy *spy)
     if (!spy)
         return E_INVALIDARG;
     mole_com_lock();
-    bool is_taken = load_rlx(&mole_com_spy_a) || com.registrar;
+    bool is_taken = com.spy || com.registrar;
     if (!is_taken) {
         com.registrar = mole_thread_serial();
         if (!com.world)
@@ -221,17 +243,16 @@ HRESULT mole_com_register(const struct mole_com_world *world, IMallocSpy *spy)
 HRESULT mole_com_revoke(void)
 {
     mole_com_lock();
-    uintptr_t word = load_rlx(&mole_com_spy_a);
-    if (!word) {
+    if (!com.spy) {
         mole_com_unlock();
         return CO_E_OBJNOTREG;
     }
     com.is_pending = true;
-    if (word & IS_FREE) {
+    if (load_rlx(&mole_com_spy_a) & IS_FREE) {
         store_rlx(&com.grace_a, NEEDED);
-        store_rel(&mole_com_spy_a, word & ~(uintptr_t)IS_FREE); /* HB-COM-1 */
+        store_rel(&mole_com_spy_a, (uintptr_t)com.spy); /* HB-COM-1 */
     }
-    IMallocSpy *gone = wait_and_finish();
+    IMallocSpy *gone = await_end();
     mole_com_unlock();
     release(gone);
     return gone ? S_OK : E_ACCESSDENIED;
@@ -310,8 +331,7 @@ static void drop(struct mole_record *record)
     mole_ledger_drop(record);
     store_rlx(&com.recheck_a, true);
     fence_seq_cst(); /* HB-COM-2 */
-    if (!owns_lock())
-        recheck();
+    recheck();
 }
 
 void mole_com_freed(const void *block)
@@ -354,7 +374,12 @@ static void repair_spy(void)
 {
     uintptr_t word = load_rlx(&mole_com_spy_a);
     mole_ledger_repair();
+    if (com.is_closing && com.spy)
+        word = (uintptr_t)com.spy; /* until the next look */
+    com.spy = (IMallocSpy *)(word & ~(uintptr_t)IS_FREE);
+    com.is_closing = false;
     com.is_pending = com.is_pending && word && !(word & IS_FREE);
+    store_rel(&mole_com_spy_a, word); /* HB-COM-1 */
     store_rlx(&com.grace_a, com.is_pending && com.is_free ? NEEDED : OVER);
     store_rlx(&com.is_wanted_a, word != 0);
     store_rlx(&com.recheck_a, com.is_pending);
@@ -364,13 +389,12 @@ static void repair_spy(void)
 void mole_com_repair(void)
 {
     uint64_t serial = mole_thread_serial();
-    if (!owns_lock()) {
-        mole_lock_init(&com.lock);
-        store_rlx(&com.owner_a, 0);
-    }
+    mole_recursive_repair(&com.lock);
     forget_others(serial);
     if (com.registrar != serial)
         com.registrar = 0;
+    if (com.awaiter != serial)
+        com.awaiter = 0;
     if (com.world)
         repair_spy();
 }

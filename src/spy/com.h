@@ -11,8 +11,9 @@
  *
  *   register: 0 -> spy, or spy | IS_FREE
  *   revoke:   spy | IS_FREE -> spy, grace period; then, like any spy: it is pending
- *   finish:   spy -> 0, when it is pending, no operation is under way, no record is owed
- *             and the grace period is over: whoever made that so releases the spy
+ *   finish:   of a pending spy. No record owed: spy -> 0, it is closing. No operation
+ *             under way either: whoever made that so releases it. A closing spy whose
+ *             last operations leave a block: 0 -> spy, it is pending as before.
  *
  *  label      release side              acquire side            makes visible
  *  HB-COM-1   register: store of spy_a  begin: load of spy_a    what its maker wrote

@@ -16,6 +16,7 @@ struct block {
 static IMalloc *task_malloc;
 static _Atomic(struct block *) shared[SHARED];
 static atomic_bool is_draining; /* nothing is allocated any more */
+static atomic_bool is_asking;   /* but the spy is called */
 static atomic_bool is_over;
 static atomic_ullong drained[THREADS + 1]; /* rounds in which the thread had no block */
 static atomic_ullong operations, beside, locks, past_the_spy, moved_past_the_spy;
@@ -121,6 +122,13 @@ static struct block *operate(struct block *block, uint64_t *random)
     }
 }
 
+/* Calls that leave nothing behind. */
+static void ask(void)
+{
+    for (int i = 0; i < 50; i++)
+        race_require(IMalloc_DidAlloc(task_malloc, (void *)1) == 0, "it is no block");
+}
+
 static void *work(void *argument)
 {
     uint64_t random = race_mix(race_seed + (uintptr_t)argument);
@@ -138,7 +146,10 @@ static void *work(void *argument)
         }
         give(atomic_exchange(&shared[race_below(&random, SHARED)], NULL), &random);
         atomic_fetch_add(rounds, 1);
-        sched_yield();
+        if (atomic_load(&is_asking))
+            ask();
+        else
+            sched_yield();
     }
     for (size_t i = 0; i < OWN; i++)
         give(own[i], &random);
@@ -216,6 +227,15 @@ static void revoke_early(uint64_t *random)
     give(block, random);
 }
 
+/* Nobody has a block of the spy's; with `asks` it is called all the time. */
+static void revoke_late(struct spy *spy, bool asks)
+{
+    atomic_store(&is_asking, asks);
+    drain();
+    HRESULT result = CoRevokeMallocSpy();
+    race_require(result == S_OK && spy_is_released(spy), "revoke: 0x%x", result);
+}
+
 static struct {
     unsigned long long at_once, pending, by_others, calls;
 } seen[KINDS];
@@ -224,27 +244,24 @@ static struct {
 static void live(struct spy *spy, size_t i)
 {
     static struct spy nobody;
-    size_t kind = i % KINDS;
-    bool is_early = i / KINDS % 2;
+    size_t kind = i % KINDS, way = i / KINDS % 4;
     uint64_t random = race_seed + i;
     spy_init(spy, kind & 1, kind & 2);
     race_require(CoRegisterMallocSpy(&spy->interface) == S_OK, "it was not registered");
     race_require(CoRegisterMallocSpy(&nobody.interface) == CO_E_OBJISREG, "a second spy");
     await(&spy->pres, 200);
-    if (is_early) {
+    if (way & 1)
         revoke_early(&random);
-    } else {
-        drain();
-        HRESULT result = CoRevokeMallocSpy();
-        race_require(result == S_OK && spy_is_released(spy), "revoke: 0x%x", result);
-    }
+    else
+        revoke_late(spy, way != 0);
     await_release(spy);
-    seen[kind].at_once += !is_early;
-    seen[kind].pending += is_early;
+    seen[kind].at_once += !(way & 1);
+    seen[kind].pending += way & 1;
     seen[kind].by_others += !pthread_equal(spy->releaser, pthread_self());
     seen[kind].calls += atomic_load(&spy->pres);
     if (race_below(&random, 4) == 0)
         race_require(CoRevokeMallocSpy() == CO_E_OBJNOTREG, "it is still there");
+    atomic_store(&is_asking, false);
     atomic_store(&is_draining, false);
 }
 
@@ -281,7 +298,7 @@ int main(void)
 {
     race_begin("com");
     alarm(race_brief() == 2 ? 1000 : 280); /* rather than hang */
-    size_t count = race_size(2000, 240, 16);
+    size_t count = race_size(1000, 240, 16);
     struct spy *spies = calloc(count, sizeof *spies);
     pthread_t threads[THREADS + 2];
     task_malloc = spy_malloc();

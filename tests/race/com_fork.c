@@ -4,7 +4,9 @@
  * have are over and their lock is free, the forking thread's go on, its blocks are
  * spyed, and the spy can be revoked.
  */
+#include <fcntl.h>
 #include <semaphore.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "com_spy.h"
@@ -19,10 +21,43 @@ static pid_t forked = -1;
 static atomic_bool is_over;
 static atomic_ullong operations;
 
+static void *take_and_give(void *unused);
+
+static void *tell_and_take(void *tid)
+{
+    atomic_store((atomic_int *)tid, (int)syscall(SYS_gettid));
+    return take_and_give(NULL);
+}
+
+/* Whether the system has the thread asleep in futex(2). */
+static bool sleeps_on_futex(int tid)
+{
+    char path[64];
+    char text[64] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
+    int file = open(path, O_RDONLY);
+    ssize_t length = file < 0 ? 0 : read(file, text, sizeof text - 1);
+    close(file);
+    return length > 0 && atoi(text) == SYS_futex;
+}
+
+static pthread_t waiting;
+
+/* In the child, inside a call: the lock is still this thread's. */
+static void expect_to_be_alone(struct spy *visited)
+{
+    static atomic_int tid;
+    alarm(100); /* rather than hang */
+    waiting = race_thread(tell_and_take, &tid);
+    while (!atomic_load(&tid) || !sleeps_on_futex(atomic_load(&tid))) {
+        race_require(atomic_load(&visited->inside) == 1, "another thread came in");
+        race_sleep_ms(1);
+    }
+}
+
 /* In each Pre method. */
 static void visit(struct spy *visited)
 {
-    (void)visited;
     if (stays_inside) {
         stays_inside = false;
         sem_post(&is_inside);
@@ -31,6 +66,8 @@ static void visit(struct spy *visited)
     if (forks_inside) {
         forks_inside = false;
         forked = fork();
+        if (forked == 0 && !visited->is_free && race_brief() < 2)
+            expect_to_be_alone(visited);
     }
 }
 
@@ -126,6 +163,8 @@ static void fork_inside_a_call(bool is_free)
     void *own = take(30);
     forks_inside = true;
     void *block = take(40);
+    if (forked == 0 && !is_free && race_brief() < 2)
+        race_join(waiting);
     give(own);
     give(block);
     race_join(race_thread(take_and_give, NULL)); /* the lock is free */
@@ -141,7 +180,8 @@ static void *be_busy(void *argument)
     void *blocks[OWN] = {NULL};
     while (!atomic_load(&is_over)) {
         size_t i = race_below(&random, OWN);
-        void *moved = IMalloc_Realloc(task_malloc, blocks[i], race_below(&random, 500));
+        void *moved =
+            IMalloc_Realloc(task_malloc, blocks[i], 1 + race_below(&random, 500));
         if (moved) {
             blocks[i] = moved;
         } else if (race_below(&random, 2)) {
