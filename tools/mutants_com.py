@@ -83,7 +83,7 @@ MUTANTS = [
     ("com_never_reopened", "a closing spy does not hear of blocks its last calls left", [
         ("src/spy/com.c", "    set_closing(!is_owed);\n", "    if (!is_owed)\n"
          "        set_closing(true);\n"),
-    ], ["com"]),
+    ], ["api/malloc_spy_revoke"]),
     ("com_stale_spy", "in a section the spy from before it is called", [
         # The pause only makes it likelier that somebody comes between the two.
         ("src/spy/com.c", "    use->section = mole_grace_enter();\n"
@@ -99,8 +99,8 @@ MUTANTS = [
     ], ["api/malloc_spy_revoke"]),
     ("com_heap_lock", "HeapLock of the process heap does without the spy's lock", [
         ("src/api/heap_lock.c", "    if (is_process)\n        mole_com_lock();\n", ""),
-        ("src/api/heap_lock.c", "    if (heap == mole_process_heap())\n        mole_com_unlock();\n",
-         ""),
+        ("src/api/heap_lock.c",
+         "    if (heap == mole_process_heap())\n        mole_com_unlock();\n", ""),
     ], ["api/malloc_spy_lock"]),
     ("com_heap_free", "HeapFree of a spyed block leaves its record behind", [
         ("src/api/heap.c", "        mole_com_freed(block);\n", "        (void)block;\n"),

@@ -193,6 +193,30 @@ SPY_CASE(malloc_spy_revoke, a_spy_that_owes_nothing_stays_until_its_call_ends, 0
     require(spy.releases == 1 && CoRevokeMallocSpy() == CO_E_OBJNOTREG, "not gone");
 }
 
+static void revoke_in_pre_alloc(struct spy *revoked, const char *method, void *block)
+{
+    (void)revoked;
+    (void)block;
+    if (strcmp(method, "PreAlloc") == 0)
+        inner = CoRevokeMallocSpy();
+}
+
+/* The block comes when nothing else keeps the spy any more. */
+SPY_CASE(malloc_spy_revoke, a_spy_that_revokes_itself_in_pre_alloc_has_the_block, HEADER)
+{
+    spy_register(&spy);
+    spy.inside = revoke_in_pre_alloc;
+    void *client = IMalloc_Alloc(malloc, 10);
+    require(inner == E_ACCESSDENIED && spy.releases == 0, "0x%x in a call", inner);
+    spy_clear(&spy);
+    require(CoRegisterMallocSpy(&spy.interface) == CO_E_OBJISREG, "it is gone");
+    require(IMalloc_GetSize(malloc, client) == 10, "the spy is not asked");
+    IMalloc_Free(malloc, client);
+    spy_expect(&spy, "PreGetSize(A,1) PostGetSize(26,1) PreFree(A,1) PostFree(1) "
+                     "Release ");
+    require(spy.releases == 1 && CoRevokeMallocSpy() == CO_E_OBJNOTREG, "not gone");
+}
+
 SPY_CASE(malloc_spy_revoke, a_spy_may_revoke_itself_in_post_alloc, HEADER)
 {
     spy_register(&spy);
