@@ -109,7 +109,8 @@ MUTANTS = [
         ("src/api/heap.c", "is_recorded(heap) ? mole_com_resizing(lpMem) : NULL", "NULL"),
     ], ["api/malloc_spy_revoke"]),
     ("com_unwatched", "the process heap keeps its fast paths while a spy is there", [
-        ("src/spy/com.c", "    com.world->watch(true);\n", ""),
+        ("src/spy/com.c", "    com.world->watch();\n    store_rel(&mole_com_spy_a, (",
+         "    store_rel(&mole_com_spy_a, ("),
     ], ["api/malloc_spy_revoke"]),
     ("com_unchecked", "HeapFree of the last spyed block does not end a pending revoke", [
         ("src/spy/com.c", "    fence_seq_cst(); /* HB-COM-2 */\n    recheck();\n", ""),

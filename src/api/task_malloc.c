@@ -278,7 +278,8 @@ HRESULT WINAPI CoRegisterMallocSpy(IMallocSpy *pMallocSpy)
     struct errors before = keep_errors();
     HRESULT result = E_OUTOFMEMORY;
     if (mole_process_start()) {
-        watch(); /* whose call in a fork's child comes first */
+        mole_grace_prepare(); /* a watched heap's operations open sections */
+        watch();              /* its call in a fork's child comes first */
         mole_process_call_in_child(mole_com_repair);
         result = mole_com_register(&world, pMallocSpy);
     }

@@ -50,7 +50,7 @@ mole_shared void mole_mode_follow(struct mole_heap *heap, void (*follow)(unsigne
 /* The heap's modes at this moment. */
 mole_hot unsigned mole_mode_of(const struct mole_heap *heap)
 {
-    return (unsigned)(load_rlx(&heap->word_a) & MOLE_MODE_MASK);
+    return (unsigned)(load_acq(&heap->word_a) & MOLE_MODE_MASK); /* HB-GATE-2 */
 }
 
 /*

@@ -44,7 +44,7 @@ static struct {
      * is_wanted_a: the process heap is to be watched.
      *   writers  under the lock
      *   readers  HeapFree and HeapReAlloc in their slow paths
-     *   orders   relaxed: who has a recorded block has it from who saw this set
+     *   orders   store release, load acquire: HB-COM-3
      *   keeps    true while a spy is there
      */
     _Atomic(bool) is_wanted_a;
@@ -186,7 +186,7 @@ void mole_com_settle(void)
 
 bool mole_com_wants(void)
 {
-    return load_rlx(&com.is_wanted_a);
+    return load_acq(&com.is_wanted_a); /* HB-COM-3 */
 }
 
 static void *query(IMallocSpy *spy, const IID *id)
@@ -208,7 +208,7 @@ static void publish(IMallocSpy *spy, bool is_free)
     com.is_free = is_free;
     com.is_pending = false;
     store_rlx(&com.grace_a, OVER);
-    store_rlx(&com.is_wanted_a, true);
+    store_rel(&com.is_wanted_a, true); /* HB-COM-3 */
     com.world->watch();
     store_rel(&mole_com_spy_a, (uintptr_t)spy | (is_free ? IS_FREE : 0)); /* HB-COM-1 */
 }
@@ -230,8 +230,6 @@ HRESULT mole_com_register(const struct mole_com_world *world, IMallocSpy *spy)
         return CO_E_OBJISREG;
     IMallocSpy *own = query(spy, &IID_IMallocSpy);
     bool is_free = own && is_free_threaded(own);
-    if (is_free)
-        mole_grace_prepare();
     mole_com_lock();
     if (own)
         publish(own, is_free);
@@ -381,7 +379,7 @@ static void repair_spy(void)
     com.is_pending = com.is_pending && word && !(word & IS_FREE);
     store_rel(&mole_com_spy_a, word); /* HB-COM-1 */
     store_rlx(&com.grace_a, com.is_pending && com.is_free ? NEEDED : OVER);
-    store_rlx(&com.is_wanted_a, word != 0);
+    store_rel(&com.is_wanted_a, word != 0); /* HB-COM-3 */
     store_rlx(&com.recheck_a, com.is_pending);
     com.world->watch();
 }

@@ -19,6 +19,8 @@
  *  HB-COM-1   register: store of spy_a  begin: load of spy_a    what its maker wrote
  *  HB-COM-2   freed: recheck_a, fence,  unlock: release, fence, one of the two sees what
  *             try the lock              load of recheck_a       the other did
+ *  HB-COM-3   register: store of        HeapFree: load of it    that the ledger is set up
+ *             is_wanted_a
  *
  * A free-threaded spy that is pending is called without the lock still, but operations
  * begin and end under it, so that they are counted. A thread that must not wait for the
