@@ -122,12 +122,18 @@ static const void *key_of(const struct shard *shard, struct link *link)
     return is_client ? of_client(link)->client : of_block(link)->block;
 }
 
+/* Of a table of its own. */
+static size_t table_bytes(size_t buckets)
+{
+    return mole_round_up(buckets * sizeof(void *), MOLE_PAGE);
+}
+
 /* Without memory for it the lists become longer, nothing else. */
 static mole_slow void grow(struct shard *shard)
 {
     size_t old_count = bucket_count(shard);
     struct link **old = buckets(shard);
-    size_t bytes = mole_round_up(2 * old_count * sizeof *old, MOLE_PAGE);
+    size_t bytes = table_bytes(2 * old_count);
     struct link **new = mole_pages_reserve(bytes, MOLE_PAGE);
     if (!new)
         return;
@@ -136,7 +142,7 @@ static mole_slow void grow(struct shard *shard)
         return;
     }
     shard->buckets = new;
-    shard->bucket_count = bytes / sizeof *new;
+    shard->bucket_count = bytes / sizeof(void *);
     for (size_t i = 0; i < old_count; i++)
         for (struct link *link = old[i]; link;) {
             struct link *next = link->next;
@@ -146,7 +152,7 @@ static mole_slow void grow(struct shard *shard)
             link = next;
         }
     if (old != shard->first)
-        mole_pages_release(old, mole_round_up(old_count * sizeof *old, MOLE_PAGE));
+        mole_pages_release(old, table_bytes(old_count));
 }
 
 static void insert(struct shard *shard, struct link *link)

@@ -224,10 +224,14 @@ Test(task_malloc, results_compare_equal_where_long_has_64_bits)
 
     for (size_t i = 0; i < LENGTH(codes); i++) {
         require((uint32_t)results[i] == codes[i], "code %zu", i);
-        require(FAILED(results[i]) && !SUCCEEDED(results[i]), "code %zu succeeds", i);
+        require(FAILED(results[i]), "code %zu is no failure", i);
+        require(!SUCCEEDED(results[i]), "code %zu is a success", i);
     }
     require(CoGetMalloc(0, &(IMalloc *){NULL}) == E_INVALIDARG, "not equal as returned");
-    require(SUCCEEDED(S_OK) && SUCCEEDED(S_FALSE), "success fails");
+    for (HRESULT result = S_OK; result <= S_FALSE; result++) {
+        require(SUCCEEDED(result), "0x%x is no success", result);
+        require(!FAILED(result), "0x%x is a failure", result);
+    }
 }
 
 /* Slot order and sizes are the ABI. */
