@@ -98,7 +98,7 @@ MUTANTS = [
         ("src/api/heap_lock.c", "    mole_com_settle();\n", ""),
     ], ["api/malloc_spy_revoke"]),
     ("com_heap_lock", "HeapLock of the process heap does without the spy's lock", [
-        ("src/api/heap_lock.c", "    if (is_process)\n        mole_com_lock();\n", ""),
+        ("src/api/heap_lock.c", "        mole_com_lock();\n    }\n", "    }\n"),
         ("src/api/heap_lock.c",
          "    if (heap == mole_process_heap())\n        mole_com_unlock();\n", ""),
     ], ["api/malloc_spy_lock"]),
@@ -119,6 +119,10 @@ MUTANTS = [
         ("src/os/recursive.c",
          "    mole_lock_init(&lock->lock);\n    store_rlx(&lock->owner_a, 0);\n", ""),
     ], ["com_fork"]),
+    ("com_heap_lock_after_fork", "a fork's child has the lock of a thread that had only locked "
+     "the process heap", [
+         ("src/api/heap_lock.c", "        mole_process_call_in_child(mole_com_repair_lock);\n", ""),
+     ], ["com_fork"]),
     ("com_own_lock_after_fork", "a fork's child takes the forking thread's lock from it", [
         ("src/os/recursive.c", "    if (mole_recursive_is_mine(lock))\n        return;\n"
          "    mole_lock_init", "    mole_lock_init"),

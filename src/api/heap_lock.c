@@ -24,8 +24,10 @@ BOOL WINAPI HeapLock(HANDLE hHeap)
     if (!heap)
         return FALSE;
     bool is_process = heap == mole_process_heap();
-    if (is_process)
+    if (is_process) {
+        mole_process_call_in_child(mole_com_repair_lock);
         mole_com_lock();
+    }
     if (!heap->arena.is_locked || mole_gate_close(heap))
         return TRUE;
     if (is_process)

@@ -279,7 +279,8 @@ HRESULT WINAPI CoRegisterMallocSpy(IMallocSpy *pMallocSpy)
     HRESULT result = E_OUTOFMEMORY;
     if (mole_process_start()) {
         mole_grace_prepare(); /* a watched heap's operations open sections */
-        watch();              /* its call in a fork's child comes first */
+        watch();              /* its call in a fork's child comes before the spy's */
+        mole_process_call_in_child(mole_com_repair_lock);
         mole_process_call_in_child(mole_com_repair);
         result = mole_com_register(&world, pMallocSpy);
     }

@@ -324,19 +324,15 @@ void mole_com_end(struct mole_com_use *use)
         settle();
 }
 
-static void drop(struct mole_record *record)
+void mole_com_freed(const void *block)
 {
+    struct mole_record *record = mole_ledger_take_block(block);
+    if (likely(!record))
+        return;
     mole_ledger_drop(record);
     store_rlx(&com.recheck_a, true);
     fence_seq_cst(); /* HB-COM-2 */
     recheck();
-}
-
-void mole_com_freed(const void *block)
-{
-    struct mole_record *record = mole_ledger_take_block(block);
-    if (unlikely(record))
-        drop(record);
 }
 
 struct mole_record *mole_com_resizing(const void *block)
@@ -367,11 +363,15 @@ static void forget_others(uint64_t serial)
             *at = (*at)->next;
 }
 
+void mole_com_repair_lock(void)
+{
+    mole_recursive_repair(&com.lock);
+}
+
 /* A spy whose register or finish a vanished thread was at is gone, without Release. */
 static void repair_spy(void)
 {
     uintptr_t word = load_rlx(&mole_com_spy_a);
-    mole_ledger_repair();
     if (com.is_closing && com.spy)
         word = (uintptr_t)com.spy; /* until the next look */
     com.spy = (IMallocSpy *)(word & ~(uintptr_t)IS_FREE);
@@ -387,12 +387,13 @@ static void repair_spy(void)
 void mole_com_repair(void)
 {
     uint64_t serial = mole_thread_serial();
-    mole_recursive_repair(&com.lock);
     forget_others(serial);
     if (com.registrar != serial)
         com.registrar = 0;
     if (com.awaiter != serial)
         com.awaiter = 0;
-    if (com.world)
+    if (com.world) {
+        mole_ledger_repair();
         repair_spy();
+    }
 }

@@ -101,5 +101,8 @@ struct mole_record *mole_com_resizing(const void *block);
 /* It has: to this block, or not at all if NULL. */
 void mole_com_resized(struct mole_record *record, const void *block);
 
-/* In a fork's child. */
+/*
+ * In a fork's child: the lock, the first that is taken; then the spy, if ever there was.
+ */
+void mole_com_repair_lock(void);
 void mole_com_repair(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A COM spy and HeapLock of the process heap. */
+/* A COM spy, HeapLock of the process heap, and threads that end. */
 #include "callers.h"
 #include "malloc_spy.h"
 
@@ -26,5 +26,42 @@ Test(malloc_spy_lock, the_process_heap_is_locked_between_calls_of_a_spy)
     require(HeapLock(GetProcessHeap()), "HeapLock failed");
     CoTaskMemFree(block);
     require(HeapUnlock(GetProcessHeap()), "HeapUnlock failed");
+    spy_revoke(&spy);
+}
+
+/* After the destructor of molehill's own key, for keys are destroyed in rounds. */
+static pthread_key_t key;
+
+static void allocate_late(void *round)
+{
+    void *block = CoTaskMemAlloc(10);
+    block = CoTaskMemRealloc(block, 5000);
+    CoTaskMemFree(block);
+    if ((uintptr_t)round < 3)
+        pthread_setspecific(key, (char *)round + 1);
+}
+
+static void *end_late(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 100; i++)
+        CoTaskMemFree(CoTaskMemAlloc(10));
+    spy_clear(&spy);
+    pthread_setspecific(key, (void *)1);
+    return NULL;
+}
+
+SPY_CASE(malloc_spy_lock, a_thread_that_ends_is_spied_to_the_last, HEADER)
+{
+    pthread_t thread;
+    (void)malloc;
+    spy_register(&spy);
+    require(pthread_key_create(&key, allocate_late) == 0, "no key");
+    require(pthread_create(&thread, NULL, end_late, NULL) == 0, "no thread");
+    pthread_join(thread, NULL);
+    size_t calls = 0;
+    for (const char *at = spy.log; (at = strstr(at, "PostRealloc(")) != NULL; at++)
+        calls++;
+    require(calls == 3, "%zu rounds of: %s", calls, spy.log);
     spy_revoke(&spy);
 }

@@ -244,6 +244,37 @@ static void fork_storm(bool is_free)
     race_case(atomic_load(&operations) > 20 * forks, "exercised too little");
 }
 
+static void *lock_heap(void *unused)
+{
+    (void)unused;
+    race_require(HeapLock(GetProcessHeap()), "HeapLock failed");
+    sem_post(&is_inside);
+    sem_wait(&may_go_on);
+    race_require(HeapUnlock(GetProcessHeap()), "HeapUnlock failed");
+    return NULL;
+}
+
+/* There was no spy yet. */
+static void fork_beside_heap_lock(void)
+{
+    pthread_t thread = race_thread(lock_heap, NULL);
+    sem_wait(&is_inside);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(100); /* rather than hang */
+        race_require(HeapLock(GetProcessHeap()), "HeapLock failed");
+        CoTaskMemFree(CoTaskMemAlloc(10));
+        race_require(HeapUnlock(GetProcessHeap()), "HeapUnlock failed");
+        begin(false);
+        take_and_give(NULL);
+        end();
+        _exit(status());
+    }
+    expect_good_end(child, "beside HeapLock");
+    sem_post(&may_go_on);
+    race_join(thread);
+}
+
 int main(void)
 {
     race_begin("com_fork");
@@ -256,6 +287,7 @@ int main(void)
     task_malloc = spy_malloc();
     sem_init(&is_inside, 0, 0);
     sem_init(&may_go_on, 0, 0);
+    fork_beside_heap_lock();
     spy_visit = visit;
     for (int is_free = 0; is_free < 2; is_free++) {
         fork_beside_a_call(is_free);
