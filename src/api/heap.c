@@ -245,12 +245,13 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
     }
     struct mole_record *record = is_recorded(heap) ? mole_com_resizing(lpMem) : NULL;
     void *block = mole_watch_resize(span, lpMem, dwBytes, how_of(dwFlags));
+    /* Gone: freed by who had the heap while this call waited. */
+    bool is_gone = !block && !mole_block_find(heap, lpMem);
     if (unlikely(record))
-        mole_com_resized(record, block);
-    if (!block) /* gone: freed by who had the heap while this call waited */
-        mole_last_error_fail_quietly(mole_block_find(heap, lpMem)
-                                         ? ERROR_NOT_ENOUGH_MEMORY
-                                         : ERROR_INVALID_PARAMETER);
+        mole_com_resized(record, block, is_gone);
+    if (!block)
+        mole_last_error_fail_quietly(is_gone ? ERROR_INVALID_PARAMETER
+                                             : ERROR_NOT_ENOUGH_MEMORY);
     return block;
 }
 

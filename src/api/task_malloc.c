@@ -33,7 +33,7 @@ static struct mole_span *find(const void *block)
     struct mole_heap *heap = mole_process_start() ? mole_process_heap() : NULL;
     if (!heap)
         return NULL;
-    mole_gate_pass(heap);
+    mole_gate_pass(heap, false);
     return mole_block_find(heap, block);
 }
 
@@ -76,14 +76,10 @@ static int plain_knows(const void *block)
 
 static void plain_minimize(void)
 {
+    DWORD last_error = GetLastError();
     int saved = errno;
-    if (mole_process_start()) {
-        struct mole_pool_slots *slots = mole_thread_slots();
-        (void)mole_steal(mole_process_heap(), slots);
-        if (slots)
-            mole_pool_drain(slots);
-        (void)mole_pool_purge();
-    }
+    (void)HeapCompact(GetProcessHeap(), 0);
+    SetLastError(last_error);
     errno = saved;
 }
 

@@ -324,15 +324,19 @@ void mole_com_end(struct mole_com_use *use)
         settle();
 }
 
-void mole_com_freed(const void *block)
+static void drop(struct mole_record *record)
 {
-    struct mole_record *record = mole_ledger_take_block(block);
-    if (likely(!record))
-        return;
     mole_ledger_drop(record);
     store_rlx(&com.recheck_a, true);
     fence_seq_cst(); /* HB-COM-2 */
     recheck();
+}
+
+void mole_com_freed(const void *block)
+{
+    struct mole_record *record = mole_ledger_take_block(block);
+    if (unlikely(record))
+        drop(record);
 }
 
 struct mole_record *mole_com_resizing(const void *block)
@@ -341,9 +345,11 @@ struct mole_record *mole_com_resizing(const void *block)
 }
 
 /* The client has the block at the same distance from its start as before. */
-void mole_com_resized(struct mole_record *record, const void *block)
+void mole_com_resized(struct mole_record *record, const void *block, bool is_gone)
 {
-    if (block) {
+    if (is_gone) {
+        drop(record);
+    } else if (block) {
         intptr_t distance = (const char *)mole_ledger_client(record) -
                             (const char *)mole_ledger_block(record);
         mole_ledger_record(record, (const char *)block + distance, block);

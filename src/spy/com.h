@@ -98,8 +98,11 @@ void mole_com_freed(const void *block);
 /* HeapReAlloc is about to resize it: its record, or NULL. */
 struct mole_record *mole_com_resizing(const void *block);
 
-/* It has: to this block, or not at all if NULL. */
-void mole_com_resized(struct mole_record *record, const void *block);
+/*
+ * It has: to this block; or not at all if NULL, and then the block is where it was or
+ * not any more.
+ */
+void mole_com_resized(struct mole_record *record, const void *block, bool is_gone);
 
 /*
  * In a fork's child: the lock, the first that is taken; then the spy, if ever there was.
