@@ -4,8 +4,8 @@
  * and they see all that he did; nobody waits for ever; and where no mode is set in the end,
  * each cache has its key.
  *
- * Mirrors src/arena/gate.c: await_quiet mole_gate_close mole_gate_open mole_gate_is_shut
- *     mole_gate_pass
+ * Mirrors src/arena/gate.c: await_quiet mole_gate_close mole_gate_open mole_gate_stop
+ *     mole_gate_resume mode_for mole_gate_is_shut mole_gate_pass
  * Mirrors src/arena/mode.c: keys_of store_keys mole_mode_change fence_all mole_mode_go_fenced
  *     mole_mode_give_keys
  * Mirrors src/arena/heap.c: mole_heap_enlist
@@ -18,15 +18,17 @@
  *
  * In it: one heap; three threads, each with a cache that stays its own, but for those
  * without one; one or two operations each; store buffers of four; the barrier granted, or
- * denied from any call of it on. An operation is two stores to one word. Not in it: caches
- * that change threads, HEAP_NO_SERIALIZE, HeapDestroy, fork; the list of caches as a list:
- * it is a set, whose head is read at once.
+ * denied from any call of it on. An operation is two stores to one word. Not in it:
+ * caches that change threads,
+ * HEAP_NO_SERIALIZE, HeapDestroy, fork; the list of caches as a list: it is a set, whose
+ * head is read at once.
  *
  *   correct  USERS GRANTED:         the gate is shut twice, recursively; the barrier is made
  *   correct  USERS:                 the same; the barrier may be denied, at any time
  *   correct  CLOSERS:               two threads shut it
  *   correct  NEWCOMER GRANTED:      a thread makes its cache meanwhile
  *   correct  SPY GRANTED:           a thread has the heap watched meanwhile
+ *   correct  STOPS GRANTED:         it is stopped: for operations that pass the gate, too
  *   correct  ELSEWHERE:             another heap's closer finds that the barrier is denied
  *   broken   USERS NO_BARRIER:      the closer does without a barrier
  *   broken   USERS OWN_STORES_LATE: the barrier does not begin with the closer's own stores
@@ -39,6 +41,7 @@
  *   broken   NEWCOMER GRANTED LOOKED_TWICE: its keys are not for the modes it compares
  *   broken   NEWCOMER GRANTED KEYS_FIRST: keys are taken before the word says why
  *   broken   SPY GRANTED KEYS_UNLOCKED: two threads store keys at the same time
+ *   broken   STOPS GRANTED ONE_WAIT: operations that pass the gate are not waited for
  *   stuck    USERS LOCK_KEPT:       who opens the gate keeps its lock
  */
 #ifdef SPY
@@ -72,9 +75,18 @@
 #define CLOSED 1
 #define FENCED 2
 #define SPIED 4
+#define STOPPED 8
 #define NO_KEY 0
 #define HANDLE 1
 #define NOBODY THREADS
+
+/* Who passes a closed gate, and what keeps it out all the same. */
+#ifdef STOPS
+#define passes(p) (p == 2)
+#else
+#define passes(p) false
+#endif
+#define mode_for(p) (passes(p) -> STOPPED : CLOSED)
 
 /* What the inlines use of the thread that calls them, besides its number `p`. */
 #define LOCALS byte seen, key, passed, shut, turns, depth, next;
@@ -253,6 +265,12 @@ inline close_gate()
         store(p, OWNER, p + 1);
         depth = 1;
         await_quiet();
+#ifdef STOPS
+        change_modes(STOPPED, 0, holder);
+#ifndef ONE_WAIT
+        await_quiet();
+#endif
+#endif
         atomic {
             assert(is_alone(p));
             holder = p;
@@ -267,6 +285,9 @@ inline open_gate()
     if
     :: depth > 0
     :: else ->
+#ifdef STOPS
+        change_modes(0, STOPPED, NOBODY);
+#endif
         store(p, OWNER, 0);
         change_modes(0, CLOSED, NOBODY);
 #ifndef LOCK_KEPT
@@ -286,15 +307,16 @@ inline is_shut()
         shut = load(p, WORD)
     :: else
     fi;
-    shut = (shut & CLOSED) && !is_owner(p);
+    shut = (shut & mode_for(p)) && !is_owner(p);
 }
 
 inline pass()
 {
     do
-    :: (load(p, WORD) & CLOSED) && !is_owner(p) ->
+    :: !passes(p) && (load(p, WORD) & CLOSED) && !is_owner(p) ->
         acquire(p, GATE);
         release(p, GATE)
+    :: passes(p) && (load(p, WORD) & STOPPED) -> !(load(p, WORD) & STOPPED)
     :: else -> break
     od
 }
@@ -499,6 +521,12 @@ init
         run closer(0, 1, false);
         run user(1, 1);
         run spy(2)
+#elif defined(STOPS)
+        run closer(0, 1, false);
+        memory[KEY(2)] = HANDLE;
+        listed = 7;
+        run user(1, 1);
+        run user(2, 2)
 #elif defined(ELSEWHERE)
         run closer(0, 1, false);
         run user(1, 2);

@@ -7,8 +7,8 @@
  * Mirrors src/arena/inbox.h: mole_inbox_wake mole_inbox_push mole_inbox_take
  *     mole_inbox_is_quiet
  * Mirrors src/tcache/slab.c: mole_slab_make_full mole_slab_make_current retire list_full
- *     splice mole_slab_drain
- * Mirrors src/tcache/refill.c: collect find_slab
+ *     splice mole_slab_drain mole_slab_collect
+ * Mirrors src/tcache/refill.c: find_slab
  * Mirrors src/tcache/steal.c: claim steal_from
  * Labels HB-INBOX-1, HB-INBOX-2, HB-WOKEN-1, HB-STEAL-1.
  *
