@@ -15,7 +15,8 @@
  *
  * "Heap" in a callback is the heap's HANDLE, or MH_SPY_MALLOC for malloc and its kin.
  * Sizes are in bytes: of a heap's blocks what was asked for, of malloc's what the block
- * may use.
+ * may use, or what was asked for if it was picked for a sample. may_allocate is told what
+ * is asked for.
  */
 #pragma once
 
