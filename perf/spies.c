@@ -281,7 +281,7 @@ static void under_load(unsigned count, size_t cycles, void (*measure)(unsigned, 
 int main(int count, char **arguments)
 {
     if (count != 4)
-        die("pair SPY THREADS, count SPY PAIRS, attach THREADS CYCLES, pause THREADS CYCLES");
+        die("pair SPY THREADS, count SPY PAIRS, attach or pause THREADS CYCLES");
     const char *what = arguments[1];
     unsigned long last = strtoul(arguments[3], NULL, 10);
     unsigned threads = (unsigned)strtoul(arguments[2], NULL, 10);

@@ -553,16 +553,15 @@ MUTANTS = [
     ], ["rejoin"]),
     Mutant("freed_too_late", "spies hear of a free when the block is gone", [
         ("src/watch/watch.c", """        struct mole_spy_block gone = seen(span, block);
-        mole_spy_freed(mole_watch_spied(span->heap), block, gone.bytes, gone.mark);
+        mole_spy_freed(mole_watch_spied(heap), block, gone.bytes, gone.mark);
     }
-    mole_block_free(span, block, how);
-""", """        struct mole_spied heap = mole_watch_spied(span->heap);
-        struct mole_spy_block gone = seen(span, block);
-        mole_block_free(span, block, how);
-        mole_spy_freed(heap, block, gone.bytes, gone.mark);
-        return;
+    return mole_block_free(span, block, how);
+""", """        struct mole_spy_block gone = seen(span, block);
+        bool is_done = mole_block_free(span, block, how);
+        mole_spy_freed(mole_watch_spied(heap), block, gone.bytes, gone.mark);
+        return is_done;
     }
-    mole_block_free(span, block, how);
+    return mole_block_free(span, block, how);
 """),
     ], ["api/spy"]),
     Mutant("freed_too_late_fast", "the same on the fast path", [

@@ -156,7 +156,7 @@ static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
 {
     if (!MOLE_HAS_SPIES || handle == MOLE_MALLOC_KEY || unlikely(mole_com_wants()))
         return free_slow(handle, flags, block);
-    bool is_freed = mole_fast_free(span, handle, block);
+    bool is_freed = mole_fast_free(span, handle, block, how_of(flags));
     return likely(is_freed) ? TRUE : free_slow(handle, flags, block);
 }
 

@@ -83,7 +83,7 @@ mole_hot void *mole_fast_alloc(struct mole_tcache *cache, void *key, size_t byte
  * Free a block of a spied heap, after the spies have heard of it: of a span whose owner
  * the thread is. False: take the other way, nothing has happened.
  */
-mole_hot bool mole_fast_free(struct mole_span *span, void *key, void *block)
+mole_hot bool mole_fast_free(struct mole_span *span, void *key, void *block, unsigned how)
 {
     struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
     size_t index;
@@ -99,7 +99,7 @@ mole_hot bool mole_fast_free(struct mole_span *span, void *key, void *block)
     mole_tcache_enter(cache);
     if (unlikely(load_acq(&cache->owner.spied_key_a) != key)) { /* HB-GATE-2 */
         mole_tcache_leave(cache);
-        return mole_block_free(span, block, 0);
+        return mole_block_free(span, block, how);
     }
     if (unlikely(!mole_tcache_push(span, index)))
         mole_tcache_counted_down(cache, mole_thread_slots(), span);

@@ -60,7 +60,7 @@ static bool is_picked_alone(struct mole_draw *draw, size_t bytes)
      */
     static _Atomic(uint64_t) last_a;
     size_t mean = load_rlx(&mole_set_sample_a);
-    draw->random = add_rlx(&last_a, 0x9e3779b97f4a7c15u) + 1;
+    draw->random = add_rlx(&last_a, 0x9e3779b97f4a7c15u * 64) + 1; /* draws step by it */
     return mean && mole_draw_is_lucky(draw, mole_draw_share(bytes, mean));
 }
 
@@ -196,7 +196,7 @@ bool mole_watch_mfree(void *block)
 {
     struct mole_span *span = mole_span_map_find(block);
     return span->owner == &mole_tls.malloc_cache->owner &&
-           mole_fast_free(span, MOLE_MALLOC_KEY, block);
+           mole_fast_free(span, MOLE_MALLOC_KEY, block, 0);
 }
 
 void mole_watch_created(struct mole_heap *heap)
