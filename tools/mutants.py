@@ -492,8 +492,8 @@ MUTANTS = [
          "    mole_arena_unlink(&heap->arena, to);\n    mole_pool_give(slots, to);\n"),
     ], ["inject"]),
     Mutant("passes_to_nobody", "without a purger's thread nobody gives memory back", [
-        ("src/tcache/purger.c", "    if (mole_thread_start(run_purger))\n        mole_pool_leave_",
-         "    mole_pool_leave_passes(true);\n    if (mole_thread_start(run_purger))\n"
+        ("src/tcache/purger.c", "    if (mole_thread_start(&job))\n        mole_pool_leave_",
+         "    mole_pool_leave_passes(true);\n    if (mole_thread_start(&job))\n"
          "        mole_pool_leave_"),
     ], ["inject_give"]),
     Mutant("purger_again", "a purger's thread that cannot be had is asked for again and again", [

@@ -92,16 +92,19 @@ void mole_thread_yield(void)
     sched_yield();
 }
 
-static void *run_forever(void *run)
+bool mole_thread_on_fork(void (*in_child)(void))
 {
-    (*(void (**)(void))run)();
+    return pthread_atfork(NULL, NULL, in_child) == 0;
+}
+
+static void *run_forever(void *job)
+{
+    ((const struct mole_thread_job *)job)->run();
     return NULL;
 }
 
-bool mole_thread_start(void (*run)(void))
+bool mole_thread_start(const struct mole_thread_job *job)
 {
-    static void (*kept)(void); /* one at a time: the caller sees to it */
-    kept = run;
     int saved = errno;
     sigset_t all;
     sigset_t old;
@@ -111,10 +114,11 @@ bool mole_thread_start(void (*run)(void))
     if (pthread_attr_init(&attr) != 0)
         return false;
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, (size_t)1 << 17);
+    pthread_attr_setstacksize(&attr, job->stack_bytes);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    bool is_started = !mole_pages_is_to_fail() &&
-                      pthread_create(&thread, &attr, run_forever, &kept) == 0;
+    bool is_started =
+        !mole_pages_is_to_fail() &&
+        pthread_create(&thread, &attr, run_forever, (void *)(uintptr_t)job) == 0;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
     errno = saved;

@@ -97,16 +97,24 @@ mole_hot void mole_thread_relax(void)
  */
 void mole_thread_yield(void);
 
+/* A thread to be started; stays where it is. */
+struct mole_thread_job {
+    void (*run)(void); /* never returns */
+    size_t stack_bytes;
+};
+
 /*
- * Start a thread that never ends and takes no signals. False: no thread to be had.
- * Allocates.
+ * Start a thread that takes no signals. False: no thread to be had. Allocates.
  */
-bool mole_thread_start(void (*run)(void)) mole_must_check;
+mole_shared bool mole_thread_start(const struct mole_thread_job *job) mole_must_check;
+
+/* Have `in_child` called in the child of each fork, too. False: no memory for that. */
+mole_shared bool mole_thread_on_fork(void (*in_child)(void)) mole_must_check;
 
 /* Whether the process has had one thread only so far. */
 bool mole_thread_is_alone(void);
 
-void mole_thread_sleep_ms(unsigned ms);
+mole_shared void mole_thread_sleep_ms(unsigned ms);
 
 /* Milliseconds since some start, a few milliseconds coarse. */
-uint64_t mole_clock_ms(void);
+mole_shared uint64_t mole_clock_ms(void);

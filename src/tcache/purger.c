@@ -46,7 +46,9 @@ static mole_slow void start(void)
     int none = NO_PURGER;
     if (!cas_acq(&state_a, &none, HAS_PURGER))
         return;
-    if (mole_thread_start(run_purger))
+    static const struct mole_thread_job job = {.run = run_purger,
+                                               .stack_bytes = (size_t)1 << 17};
+    if (mole_thread_start(&job))
         mole_pool_leave_passes(true);
     else
         store_rlx(&state_a,
