@@ -20,7 +20,9 @@ LAYERS = {
     "spy": {"os", "base"},
     "watch": {"tcache", "spy", "arena", "os", "base"},
     "api": {"watch", "tcache", "spy", "arena", "os", "base"},
-    "malloc": {"watch", "tcache", "spy", "arena", "os", "base"},
+    "control": {"api", "os", "base"},
+    "malloc": {"control", "watch", "tcache", "spy", "arena", "os", "base"},
+    "observers": {"base"},
     "win32": set(),
     "cli": set(),
 }
@@ -30,7 +32,9 @@ PUBLIC = {
     "spy": r"(spy|molehill|objidl|objbase|wintypes)\.h",
     "watch": r"(spy|molehill)\.h",
     "api": r".*",
+    "control": r"spy(_module)?\.h",
     "malloc": r".*",
+    "observers": r"spy(_module)?\.h",
     "win32": r".*",
     "cli": r".*",
 }

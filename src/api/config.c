@@ -5,9 +5,13 @@
  *   compat:documents | compat:windows   which contract failures follow (last_error.h)
  *   purger:thread | purger:calls        give memory back by a thread of our own, once
  *                                       there are others; or only when something is freed
+ *   control:PATH                        listen at PATH to the command molehill; PATH is
+ *                                       absolute, %p in it the process's id
  *   stats:PATH                          append one line of counters to PATH at exit, or
  *                                       tell on stderr that it cannot be done
  */
+#include "api/config.h"
+
 #include <errno.h>
 #include <molehill/molehill.h>
 #include <stdlib.h>
@@ -52,6 +56,44 @@ static bool is_value(const struct option *option, const char *word)
     return is(option->value, option->value_length, word);
 }
 
+/* Whose library is not loaded has no control; both under the client's care. */
+static char control_path[MOLE_CONTROL_PATH_MAX];
+static void (*control_open)(const char *path);
+
+void mole_config_on_control(void (*open)(const char *path))
+{
+    control_open = open;
+    if (control_path[0])
+        control_open(control_path);
+}
+
+/* %p is all that stands for something. */
+static bool is_control_path(const struct option *option)
+{
+    const char *end = option->value + option->value_length;
+    const char *sign = option->value;
+    while ((sign = memchr(sign, '%', (size_t)(end - sign)))) {
+        sign++;
+        if (sign == end || *sign != 'p')
+            return false;
+    }
+    return option->value_length > 1 && option->value_length < MOLE_CONTROL_PATH_MAX &&
+           option->value[0] == '/';
+}
+
+static bool take_control(const struct option *option, bool apply)
+{
+    if (!is_control_path(option))
+        return false;
+    if (!apply)
+        return true;
+    memcpy(control_path, option->value, option->value_length);
+    control_path[option->value_length] = '\0';
+    if (control_open)
+        control_open(control_path);
+    return true;
+}
+
 /* Check one option, and apply it on demand. */
 static bool take(const struct option *option, bool apply)
 {
@@ -71,6 +113,8 @@ static bool take(const struct option *option, bool apply)
             mole_purger_allow(by_thread);
         return true;
     }
+    if (is(option->key, option->key_length, "control"))
+        return take_control(option, apply);
     if (is(option->key, option->key_length, "stats")) {
         if (option->value_length == 0 || option->value_length >= MOLE_STATS_PATH_MAX)
             return false;

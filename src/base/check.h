@@ -15,7 +15,8 @@ mole_slow _Noreturn mole_shared void mole_die(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
 /* The same line without the abort: for warnings that must not allocate. */
-mole_slow void mole_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+mole_slow mole_shared void mole_warn(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
 
 /* Always on, O(1). */
 #define check(x) (likely(x) ? (void)0 : mole_die("internal check failed: %s", #x))

@@ -16,6 +16,7 @@
 
 #include "arena/mode.h"
 #include "arena/span_map.h"
+#include "control/control.h"
 #include "malloc/names.h"
 #include "tcache/process.h"
 #include "watch/watch.h"
@@ -62,6 +63,7 @@ static bool start(void)
 __attribute__((constructor)) static void start_early(void)
 {
     (void)!start();
+    mole_control_offer();
 }
 
 static void *fail(int code)
