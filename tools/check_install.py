@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 APP = r"""
 #include <molehill/heapapi.h>
@@ -75,6 +76,18 @@ int main(void)
         return 1;
     puts("a small heap");
     return 0;
+}
+"""
+
+# It stays until its input ends, on a malloc that is part of it.
+STATIC = r"""
+#include <stdio.h>
+#include <stdlib.h>
+
+int main(void)
+{
+    free(malloc(1));
+    return getchar() != EOF;
 }
 """
 
@@ -142,6 +155,31 @@ int main()
 }
 """
 
+# A spy in a shared object, which tells that it was there.
+SPY = r"""
+#include <molehill/spy_module.h>
+
+static struct mh_spy spy;
+const unsigned mh_spy_module_version = MH_SPY_MODULE_VERSION;
+
+const struct mh_spy *mh_spy_module_start(const char *args, void **heap, char *error,
+                                         size_t error_bytes)
+{
+    (void)args;
+    (void)heap;
+    (void)error;
+    (void)error_bytes;
+    spy.size = sizeof spy;
+    spy.name = "small";
+    return &spy;
+}
+
+void mh_spy_module_stop(void (*write)(void *to, const char *text, size_t bytes), void *to)
+{
+    write(to, "a small spy\n", 12);
+}
+"""
+
 # What README tells those to add who link molehill-malloc.o into a static C++ program.
 THROWING = ["-Wl,-u,_ZSt17__throw_bad_allocv", "-Wl,-u,_ZSt15get_new_handlerv"]
 
@@ -149,6 +187,7 @@ THROWING = ["-Wl,-u,_ZSt17__throw_bad_allocv", "-Wl,-u,_ZSt15get_new_handlerv"]
 class Checks:
     def __init__(self, tree, folder, environment):
         self.tree, self.folder, self.environment = tree, folder, environment
+        self.command = None     # molehill, installed
         self.passed = self.failed = 0
 
     def note(self, what, good, output=""):
@@ -233,6 +272,56 @@ def shared_rows(checks, cc, cxx, library_dir):
     checks.program("bare Win32 names, linked, C++", cxx, ".cc", BARE, bare, **found)
 
 
+def compiled(checks, what, command, source, path):
+    with open(path + ".c", "w", encoding="utf-8") as file:
+        file.write(source)
+    code, output = checks.run([*command, path + ".c", "-o", path])
+    return checks.note(what + " compiles", code == 0, output)
+
+
+def spied(checks, program, requests, **more):
+    """What the command says of these requests to the program, which waits for its input's end."""
+    socket = os.path.join(checks.folder, "socket")
+    env = dict(checks.environment, MOLEHILL_CONF="control:" + socket, **more)
+    with subprocess.Popen([program], env=env, stdin=subprocess.PIPE) as process:
+        while process.poll() is None and not os.path.exists(socket):
+            time.sleep(0.01)
+        said = [checks.run([checks.command, what, socket, which]) for what, which in requests]
+        process.stdin.close()
+    return said
+
+
+def command_rows(checks, cc, library_dir):
+    """The command, its man page, the spy that comes with it, and one of the client's."""
+    commands = glob.glob(os.path.join(checks.tree, "**/bin/molehill"), recursive=True)
+    if not checks.note("the command", len(commands) == 1, str(commands)):
+        return
+    checks.command = commands[0]
+    code, output = checks.run([checks.command, "--version"])
+    checks.note("molehill --version", code == 0 and output.startswith("molehill "), output)
+    pages = glob.glob(os.path.join(checks.tree, "**/man1/molehill.1*"), recursive=True)
+    checks.note("a man page", len(pages) == 1, str(pages))
+    spy, static = os.path.join(checks.folder, "spy"), os.path.join(checks.folder, "static")
+    strict = [*cc, "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+              *checks.pkg_config("--cflags", "molehill")]
+    if not compiled(checks, "a spy", [*strict, "-shared", "-fPIC"], SPY, spy) or not compiled(
+            checks, "a static program",
+            [*strict, "-static", "-pthread", os.path.join(library_dir, "molehill-malloc.o")],
+            STATIC, static):
+        return
+    said = spied(checks, "cat", (
+        ("attach", os.path.join(library_dir, "molehill", "top-sites.so")), ("attach", spy),
+        ("detach", "top-sites"), ("detach", "small")),
+        LD_PRELOAD=os.path.join(library_dir, "libmolehill-malloc.so.0"))
+    checks.note("spies attached and detached",
+                [code for code, _ in said] == [0] * 4 and said[0][1] == "1 top-sites\n"
+                and said[2][1].startswith("top-sites: ") and said[3][1] == "a small spy\n",
+                str(said))
+    said = spied(checks, static, (("attach", spy),))
+    checks.note("a static program refuses spies",
+                said == [(1, "molehill: a static program loads no spies\n")], str(said))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cc", default="cc")
@@ -257,6 +346,7 @@ def main():
             PKG_CONFIG_LIBDIR=os.path.join(library_dir, "pkgconfig"))
         environment.pop("LD_PRELOAD", None)
         checks = Checks(tree, folder, environment)
+        command_rows(checks, cc, library_dir)
         shared_rows(checks, cc, cxx, library_dir)
         static_rows(checks, cc, cxx, library_dir)
 
