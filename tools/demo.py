@@ -4,7 +4,8 @@
 
 redis-server (unmodified, the allocator preloaded) and the example server kv (the same source
 linked to molehill, or on malloc with jemalloc preloaded) are driven by redis-benchmark. A run of
-molehill counts only when its library, at exit, reports the blocks it freed.
+molehill counts only when its library, at exit, reports the blocks it freed. In a second act a spy
+is attached to redis under load, and detached.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import sys
 import tempfile
 import time
 
+import demo_spy
 from demo_load import (
     CLIENTS,
     PIPELINE,
@@ -270,7 +272,7 @@ def results_of(runs):
     return summary
 
 
-def write_results(path, rounds, phases, results):
+def write_results(path, rounds, phases, results, spy):
     document = {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "date": time.strftime("%Y-%m-%d"),
@@ -278,6 +280,8 @@ def write_results(path, rounds, phases, results):
         "phases": [dataclasses.asdict(phase) for phase in phases],
     }
     document.update((title, results_of(runs)) for title, runs in results.items())
+    if spy:
+        document["spy"] = spy
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -286,7 +290,7 @@ def write_results(path, rounds, phases, results):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="about 20 seconds, rough figures")
+    parser.add_argument("--quick", action="store_true", help="about 25 seconds, rough figures")
     parser.add_argument("--rounds", type=int, help="runs of each server on each allocator")
     parser.add_argument(
         "--scale", type=float, help="this share of the requests (1, or 0.25 when quick)"
@@ -311,8 +315,20 @@ def parse_arguments():
     return arguments
 
 
-def measure_all(children, servers, phases, rounds):
-    progress = Progress(len(servers) * rounds * len(ALLOCATORS) * len(phases))
+def second_act(children, servers, arguments, progress):
+    """On redis, where that is asked for: its figures and the spy's report."""
+    try:
+        for server in servers:
+            if server.title == "redis":
+                return demo_spy.perform(
+                    children, server, arguments.rounds, arguments.scale, progress
+                )
+    finally:
+        progress.clear()
+    return None, None
+
+
+def measure_all(children, servers, phases, rounds, progress):
     results = {server.title: {name: [] for name in ALLOCATORS} for server in servers}
     try:
         for number in range(rounds):
@@ -341,11 +357,17 @@ def demo(arguments, children, directory):
     servers = [kind(machine) for kind in kinds]
     phases = [phase.scaled(arguments.scale) for phase in PHASES]
 
-    results = measure_all(children, servers, phases, arguments.rounds)
-    print_tables([table(server, results[server.title]) for server in servers], arguments.rounds)
+    rounds = arguments.rounds
+    has_second = any(server.title == "redis" for server in servers)
+    progress = Progress(rounds * (len(servers) * len(ALLOCATORS) * len(phases) + has_second))
+    results = measure_all(children, servers, phases, rounds, progress)
+    spy, report = second_act(children, servers, arguments, progress)
+    print_tables([table(server, results[server.title]) for server in servers], rounds)
     print_warning(results)
     print_proof(servers, results)
-    write_results(arguments.output, arguments.rounds, phases, results)
+    if spy:
+        demo_spy.print_act(spy, report, figure, spread)
+    write_results(arguments.output, rounds, phases, results, spy)
 
 
 def interrupted(number, _frame):

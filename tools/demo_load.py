@@ -106,6 +106,15 @@ class Client:
             raise DemoError(f"{' '.join(words)} was answered by: {answer[1:]}")
         return answer
 
+    def info(self, key):
+        """A number that the command INFO tells."""
+        head = self.call("INFO", "stats")
+        text = self.lines.read(int(head[1:]) + 2).decode() if head.startswith("$") else ""
+        for line in text.splitlines():
+            if line.startswith(key + ":"):
+                return int(line[len(key) + 1 :])
+        raise DemoError(f"INFO tells no {key}")
+
     def close(self):
         self.lines.close()
         self.socket.close()
@@ -127,7 +136,7 @@ class Machine:
     server_cpus: frozenset
     benchmark_cpus: frozenset
 
-    def environment(self, allocator, preload):
+    def environment(self, allocator, preload, conf=""):
         environment = dict(os.environ)
         environment.pop("LD_PRELOAD", None)
         if preload:
@@ -135,7 +144,7 @@ class Machine:
         if allocator == "molehill":
             asked = environment.get("MOLEHILL_CONF")
             stats = f"stats:{self.directory / 'stats'}"
-            environment["MOLEHILL_CONF"] = f"{asked},{stats}" if asked else stats
+            environment["MOLEHILL_CONF"] = ",".join(filter(None, (asked, stats, conf)))
         return environment
 
 
@@ -159,7 +168,7 @@ class Redis:
         words = dict(word.split("=", 1) for word in version.stdout.split() if "=" in word)
         return f"redis-server {words.get('v', '')}, one thread, SET and GET"
 
-    def start(self, children, allocator):
+    def start(self, children, allocator, conf=""):
         """The process and its port."""
         machine = self.machine
         port = free_port()
@@ -170,7 +179,7 @@ class Redis:
             child = children.start(
                 command,
                 machine.server_cpus,
-                env=machine.environment(allocator, self.preloads[allocator]),
+                env=machine.environment(allocator, self.preloads[allocator], conf),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

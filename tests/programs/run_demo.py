@@ -63,8 +63,24 @@ def check_figures(place):
             ratio = results[server][f"{key}_ratio"]
             case(abs(ratio - runs[1] / runs[0]) < 0.001,
                  f"{server}: {key} ratio is {ratio}")
+        case(results["spy"][0]["samples"] > 0, f"the spy: {results['spy']}")
         frees = results[server]["runs"]["molehill"][0][counter]
         case(frees >= 5000, f"{server}: {frees} frees by molehill")
+
+
+def check_second_act(said):
+    """The rates of three windows, and call sites by their names."""
+    rates = re.findall(rf"^ +requests/s +{CELL} +{CELL} +{CELL} +{CELL}$", said, re.M)
+    case(len(rates) == 1, f"{len(rates)} rows of requests/s beside the spy:\n{said}")
+    for what in ("attach", "detach"):
+        case(re.search(rf"^ +{what}: {FIGURE} ms", said, re.M), f"no time of {what}:\n{said}")
+    report = said.partition("  top-sites: ")[2]
+    case(re.match(r"\d+\.\d s, 1 of 524288 bytes sampled, [1-9]\d* blocks seen; about", report),
+         f"the report begins with {report[:200]!r}")
+    case(re.search(r"^ +1 +\d+\.\d [KMG]iB allocated .* live ", report, re.M),
+         f"no call site in {report!r}")
+    names = re.findall(r"^ +([a-z]\w+)\+0x[0-9a-f]+ \(redis-server\)$", report, re.M)
+    case("main" in names or len(set(names)) >= 3, f"only these functions have names: {names}")
 
 
 def whole(place):
@@ -80,18 +96,19 @@ def whole(place):
         found = re.findall(rf"^ +{re.escape(row)} +{CELL} +{CELL} +{CELL}$", said, re.M)
         case(len(found) == 2, f"{len(found)} tables have a row '{row}':\n{said}")
     case(said.count("Proof of use") == 2, f"no proof of use of both:\n{said}")
-    steps = re.findall(r"^demo: (\d+)/20 (redis|kv) on (jemalloc|molehill)", errors, re.M)
-    case(len(steps) == 20, f"{len(steps)} steps of progress:\n{errors}")
+    steps = re.findall(r"^demo: (\d+)/21 (redis|kv) on (jemalloc|molehill)", errors, re.M)
+    case(len(steps) == 21, f"{len(steps)} steps of progress:\n{errors}")
+    check_second_act(said)
     if process.returncode == 0:
         check_figures(place)
     check_nothing_left(place, "after the demo")
 
 
-def interrupted(place, server):
+def interrupted(place, server, steps):
     """In the middle of a run, its server and the benchmark at work."""
     process = start(place, "--only", server, "--rounds", "100")
     first = process.stderr.readline()
-    case(first.startswith(f"demo: 1/1000 {server} on"), f"it begins with {first!r}")
+    case(first.startswith(f"demo: 1/{steps} {server} on"), f"it begins with {first!r}")
     case(len(left_over(place)) >= 2, "the demo and its server are not seen")
     process.send_signal(signal.SIGTERM)
     try:
@@ -121,8 +138,8 @@ def main():
         end()
     with Scratch() as place:
         whole(place)
-        interrupted(place, "redis")
-        interrupted(place, "kv")
+        interrupted(place, "redis", 1100)
+        interrupted(place, "kv", 1000)
         refused(place, "there is no libmolehill", "--build", place.path)
     end()
 
