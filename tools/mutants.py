@@ -34,7 +34,8 @@ FLAVOURS = {
     "plain": ["gcc", "-O2"],
     "tsan": ["clang", "-O1", "-fsanitize=thread"],
 }
-NOT_IN_TESTING = {"src/malloc/libc_names.c"}
+NOT_IN_TESTING = {"src/malloc/libc_names.c", *(
+    f"src/observers/{name}.c" for name in ("report", "stack", "symbols", "top_sites"))}
 
 # How a test is run. `attempts`: a race need not come at the first try.
 Test = namedtuple("Test", "flavour source seconds attempts", defaults=(40, 1))
@@ -61,6 +62,8 @@ TESTS = {
     "oracle": Test("plain", "tests/race/oracle.c", attempts=2),
     "rejoin": Test("plain", "tests/race/rejoin.c"),
     "steal": Test("plain", "tests/race/steal.c"),
+    "top_sites": Test("plain", "tests/race/top_sites.c", attempts=3),
+    "top_sites/tsan": Test("tsan", "tests/race/top_sites.c", attempts=2),
     "adopt/tsan": Test("tsan", "tests/race/adopt.c", attempts=3),
     "batch/tsan": Test("tsan", "tests/race/batch.c", attempts=2),
     "oracle/tsan": Test("tsan", "tests/race/oracle.c", attempts=3),
@@ -702,6 +705,18 @@ MUTANTS = [
     depth[section.phase] = 0;
 """),
     ], ["unit/grace"]),
+    Mutant("stack_by_store", "a call stack gets its place by a look and a store", [
+        ("src/observers/sites.c", "if (!found && cas_acq(&sites[index].hash_a, &found, hash)) {",
+         "if (!found) {\n            store_rlx(&sites[index].hash_a, hash);"),
+    ], ["top_sites", "top_sites/tsan"]),
+    Mutant("sample_unordered", "a sample's place is free before the sample was read", [
+        ("src/observers/blocks.c",
+         "sample = place->sample;\n        store_rel(&place->key_a, FREE);",
+         "sample = place->sample;\n        store_rlx(&place->key_a, FREE);"),
+    ], ["top_sites/tsan"]),
+    Mutant("sample_held", "who looks for one heap's blocks holds others' for a moment", [
+        ("src/observers/blocks.c", " || load_rlx(&place->heap_a) != heap", ""),
+    ], ["top_sites"]),
 ]
 MUTANTS += [Mutant(*each) for each in mutants_com.MUTANTS]
 TESTS.update((name, Test(*each)) for name, each in mutants_com.TESTS.items())
@@ -769,7 +784,8 @@ class Tree:
         self.sources = sorted(
             os.path.relpath(path, self.folder)
             for path in glob.glob(os.path.join(self.folder, "src", "*", "*.c")))
-        self.sources = [path for path in self.sources if path not in NOT_IN_TESTING]
+        self.sources = [path for path in self.sources if path not in NOT_IN_TESTING
+                        and not path.startswith("src/cli/")]
 
     def object(self, source, flavour):
         return os.path.join(self.folder, "objects", flavour, source.replace("/", "_") + ".o")
