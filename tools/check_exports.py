@@ -7,7 +7,8 @@ usage: check_exports.py [--update]     (MOLEHILL_BUILD names the build directory
 The lists hold public names only. What the libraries share among themselves must be called
 mole_* and stand in the version node MOLEHILL_PRIVATE_<build>, and nothing else may be
 there. The malloc family must have no version at all: programs ask for malloc@GLIBC_2.2.5,
-and the loader gives them an unversioned malloc but not one of another version.
+and the loader gives them an unversioned malloc but not one of another version. A spy in a shared
+object has none either.
 """
 import os
 import subprocess
@@ -15,7 +16,8 @@ import sys
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 LIBRARIES = ["libmolehill", "libmolehill-malloc", "libmolehill-win32"]
-UNVERSIONED = "libmolehill-malloc"
+SPIES = ["top-sites"]
+UNVERSIONED = ["libmolehill-malloc", *SPIES]
 PRIVATE = "MOLEHILL_PRIVATE_"
 
 
@@ -39,7 +41,7 @@ def check(library, path, update):
     for name, version in sorted(symbols.items()):
         if version.startswith(PRIVATE) != name.startswith("mole_"):
             problems.append(f"{library}: {name} is in version node {version or 'none'}")
-        if bool(version) == (library == UNVERSIONED):
+        if bool(version) == (library in UNVERSIONED):
             problems.append(f"{library}: {name} has {'the' if version else 'no'} version {version}")
     listing = os.path.join(ROOT, "tests/api/exports", library + ".txt")
     if update:
@@ -60,8 +62,8 @@ def main():
     update = sys.argv[1:] == ["--update"]
     folder = os.path.join(os.environ["MOLEHILL_BUILD"], "src")
     passed = failed = 0
-    for library in LIBRARIES:
-        path = os.path.join(folder, library + ".so.0")
+    for library in LIBRARIES + SPIES:
+        path = os.path.join(folder, library + (".so" if library in SPIES else ".so.0"))
         if not os.path.exists(path):
             problems = [f"{library}: not built"]
         else:

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Each shared library can be loaded late and never unloaded: at most 64 bytes of thread-local
-storage, all of it initial-exec, and the NODELETE flag; and it finds its neighbours by $ORIGIN.
+storage, all of it initial-exec, and the NODELETE flag; and it finds its neighbours by $ORIGIN. A
+spy in a shared object can be unloaded: no thread-local storage, no NODELETE, and no library of
+ours, for the process has one.
 
 usage: check_tls.py        (MOLEHILL_BUILD names the build directory)
 """
@@ -11,6 +13,7 @@ import subprocess
 import sys
 
 LIBRARIES = ["libmolehill", "libmolehill-malloc", "libmolehill-win32"]
+SPIES = ["top-sites"]
 TLS_BYTES_MAX = 64
 
 
@@ -40,6 +43,17 @@ def check(path):
     return size, problems
 
 
+def check_spy(path):
+    problems = []
+    dynamic = readelf("-d", path)
+    if re.search(r"^\s*TLS\s", readelf("-l", path), re.M):
+        problems.append("has thread-local storage")
+    if re.search(r"FLAGS_1.*\bNODELETE\b", dynamic):
+        problems.append("is linked with -z nodelete")
+    problems += [f"needs {name}" for name in re.findall(r"NEEDED.*\[(libmolehill.*)\]", dynamic)]
+    return problems
+
+
 def main():
     folder = os.path.join(os.environ["MOLEHILL_BUILD"], "src")
     passed = failed = 0
@@ -49,6 +63,13 @@ def main():
         print(f"{library}: {size} bytes of thread-local storage")
         for line in problems:
             print(f"{library}: {line}")
+        passed += not problems
+        failed += bool(problems)
+    for spy in SPIES:
+        path = os.path.join(folder, spy + ".so")
+        problems = check_spy(path) if os.path.exists(path) else ["not built"]
+        for line in problems:
+            print(f"{spy}: {line}")
         passed += not problems
         failed += bool(problems)
     print(f"{passed} passed, {failed} failed, 0 skipped")
