@@ -28,8 +28,6 @@ LONGER = {
     "tests/unit/watch_test.c": (430, "to be split: modes"),
     "tests/race/oracle.c": (520, "one stress whose threads share its tables and counters"),
     "tools/mutants.py": (1100, "most of it is the list of the mutants"),
-    "tools/demo.py": (700, "to be split"),
-    "tools/mutants.py": (700, "most of it is the list of the mutants"),
 }
 
 
