@@ -20,7 +20,7 @@ SPY_CASE(malloc_spy, case_103_a_header_is_the_spys_own, HEADER)
     require(client == (char *)spy.blocks[0] + HEADER, "the client has another pointer");
     require(HeapSize(GetProcessHeap(), 0, client - HEADER) == 116, "not what was asked");
     spy_expect(&spy, "PreAlloc(100) PostAlloc(A) ");
-    require(IMalloc_GetSize(malloc, client) == 100, "case 150: not what it returned");
+    require(IMalloc_GetSize(malloc, client) == 100, "the size");
     spy_expect(&spy, "PreGetSize(A,1) PostGetSize(116,1) ");
     IMalloc_Free(malloc, client);
     spy_revoke(&spy);
@@ -143,8 +143,31 @@ SPY_CASE(malloc_spy, case_112_the_spys_pointer_is_what_is_reallocated, HEADER)
     client = IMalloc_Realloc(malloc, client, 40000);
     require(client && stamp_is_intact(client, 50, 112), "the contents");
     require(HeapSize(GetProcessHeap(), 0, client - HEADER) == 40000 + HEADER,
-            "case 113: the client has another pointer");
+            "another block was reallocated");
     require(IMalloc_GetSize(malloc, client) == 40000, "it is not looked up by that");
+    IMalloc_Free(malloc, client);
+    spy_revoke(&spy);
+}
+
+SPY_CASE(malloc_spy, case_113_the_client_gets_what_post_realloc_returned, HEADER)
+{
+    spy_register(&spy);
+    char *client = IMalloc_Realloc(malloc, IMalloc_Alloc(malloc, 50), 40000);
+    require(client && HeapSize(GetProcessHeap(), 0, client - HEADER) == 40016,
+            "the client has another pointer");
+    spy_clear(&spy);
+    (void)IMalloc_GetSize(malloc, client);
+    IMalloc_Free(malloc, client);
+    spy_expect(&spy, "PreGetSize(A,1) PostGetSize(40016,1) PreFree(A,1) PostFree(1) ");
+    spy_revoke(&spy);
+}
+
+SPY_CASE(malloc_spy, case_150_the_client_gets_what_post_get_size_returned, HEADER)
+{
+    spy_register(&spy);
+    char *client = IMalloc_Alloc(malloc, 100);
+    require(IMalloc_GetSize(malloc, client) == 100, "not what the spy returned");
+    require(HeapSize(GetProcessHeap(), 0, client - HEADER) == 116, "not what it asked");
     IMalloc_Free(malloc, client);
     spy_revoke(&spy);
 }
