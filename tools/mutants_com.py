@@ -8,6 +8,7 @@ TESTS = {
     "api/malloc_spy": ("plain", "tests/api/malloc_spy_test.c", 30),
     "api/malloc_spy_lock": ("plain", "tests/api/malloc_spy_lock_test.c", 100),
     "api/malloc_spy_revoke": ("plain", "tests/api/malloc_spy_revoke_test.c", 30),
+    "api/task_malloc": ("plain", "tests/api/task_malloc_test.c"),
     "unit/ledger": ("plain", "tests/unit/ledger_test.c"),
 }
 
@@ -24,6 +25,11 @@ MUTANTS = [
         ("src/os/recursive.c", "    if (mole_recursive_is_mine(lock)) {\n"
          "        lock->depth++;\n        return;\n    }\n", ""),
     ], ["api/malloc_spy"]),
+    ("com_lock_always", "the task allocator takes the spy's lock, spy or not", [
+        ("src/api/task_malloc.c", "static void *plain_alloc(size_t bytes)\n{\n",
+         "static void *plain_alloc(size_t bytes)\n{\n    mole_com_lock();\n"
+         "    mole_com_unlock();\n"),
+    ], ["api/task_malloc"]),
     ("com_unlocked", "a spy is called by several threads at once, whatever it says", [
         ("src/spy/com.c", "    com.uses = use;\n    if (com.is_free)\n        mole_com_unlock();\n",
          "    com.uses = use;\n    mole_com_unlock();\n"),

@@ -234,6 +234,28 @@ Test(task_malloc, results_compare_equal_where_long_has_64_bits)
     }
 }
 
+static uint64_t locks(void)
+{
+    struct mh_stats stats = {.size = sizeof stats};
+    require(mh_stats_get(&stats) == 0, "no stats");
+    return stats.lock_acquisitions;
+}
+
+Test(task_malloc, without_a_spy_its_lock_is_left_alone)
+{
+    for (int i = 0; i < 100; i++)
+        CoTaskMemFree(task_take(100));
+    uint64_t before = locks();
+    for (int i = 0; i < 10000; i++) {
+        void *block = CoTaskMemRealloc(task_take(100), 105);
+        require(IMalloc_GetSize(task_malloc(), block) == 105, "a wrong size");
+        require(IMalloc_DidAlloc(task_malloc(), block) == 1, "it is not known");
+        CoTaskMemFree(block);
+    }
+    /* A refill may have taken the arena's. */
+    require(locks() - before < 1000, "%lu locks", (unsigned long)(locks() - before));
+}
+
 /* Slot order and sizes are the ABI. */
 static_assert(offsetof(IMallocVtbl, Alloc) == 3 * sizeof(void *), "after IUnknown's");
 static_assert(sizeof(IMallocVtbl) == 9 * sizeof(void *), "nine slots");
