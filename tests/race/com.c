@@ -298,7 +298,7 @@ int main(void)
 {
     race_begin("com");
     alarm(race_brief() == 2 ? 1000 : 280); /* rather than hang */
-    size_t count = race_size(600, 160, 16);
+    size_t count = race_size(300, 160, 16);
     struct spy *spies = calloc(count, sizeof *spies);
     pthread_t threads[THREADS + 2];
     task_malloc = spy_malloc();
