@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <limits.h>
 #include <link.h>
 #include <pthread.h>
 #include <urcu/static/urcu-bp.h>
@@ -28,6 +29,7 @@ extern __attribute__((weak)) __typeof__(dlinfo) dlinfo;
 /* liburcu's. Const after mole_grace_prepare, but that a fork's child lets go of it. */
 static struct {
     bool is_loaded;
+    bool is_ours; /* nobody else had loaded it */
     void (*read_lock)(void);
     void (*wait)(void);
     const _Atomic(unsigned long) *period;
@@ -42,11 +44,14 @@ static_assert(offsetof(struct urcu_bp_gp, ctr) == 0 &&
 
 struct mole_grace_state mole_grace_state;
 
-/* Places where no reader is: of threads that liburcu does not know, or must not. */
-static struct mole_grace_reader *unknown;
+/*
+ * Places where no reader is: of threads that liburcu does not know, one after the other
+ * with each section, or must not know.
+ */
+static struct mole_grace_reader *unknown[MOLE_GRACE_VISITS];
 static struct mole_grace_reader *nobody;
 
-_Thread_local struct mole_grace_reader **mole_grace_place = &unknown;
+_Thread_local struct mole_grace_reader **mole_grace_place = unknown;
 static _Thread_local uint16_t depth[2]; /* counted sections open, by phase */
 
 /* The reader of the thread that forked, if it had sections open: in the child. */
@@ -123,6 +128,7 @@ static bool load(void)
 {
     if (!may_load())
         return false;
+    urcu.is_ours = !dlopen(LIBRARY, RTLD_NOW | RTLD_NOLOAD);
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     return library && find(library, "urcu_bp_read_lock", &urcu.read_lock) &&
            find(library, "urcu_bp_synchronize_rcu", &urcu.wait) &&
@@ -137,6 +143,8 @@ static void prepare(void)
     int saved = errno;
     mole_thread_find_errno();
     urcu.is_loaded = IS_VISIBLE && load();
+    if (urcu.is_loaded && urcu.is_ours)
+        CMM_STORE_SHARED(*urcu.has_membarrier, 0); /* see mole_grace_wait */
     mole_grace_state.period_a = urcu.period;
     errno = saved;
 }
@@ -156,7 +164,25 @@ static struct mole_grace enter_counted(void)
     return (struct mole_grace){.phase = phase};
 }
 
-/* A section inside another one, a thread's first, or one that is to be counted. */
+/*
+ * Whether liburcu does not know the calling thread, and may. Not in a section: a thread
+ * whose reader has none open is taken for being in none.
+ */
+static bool may_join(void)
+{
+    return urcu.is_loaded && !depth[0] && !depth[1] &&
+           (uintptr_t)mole_grace_place - (uintptr_t)unknown < sizeof unknown;
+}
+
+/* Have liburcu know the calling thread. It is in a section then. */
+static void join_urcu(void)
+{
+    mole_grace_place = &nobody; /* while liburcu itself allocates */
+    urcu.read_lock();
+    mole_grace_place = urcu.find_tls(&urcu.reader);
+}
+
+/* A section inside another one, one of a thread's first, or one that is to be counted. */
 struct mole_grace mole_grace_enter_slow(void)
 {
     struct mole_grace_reader *reader = *mole_grace_place;
@@ -165,11 +191,13 @@ struct mole_grace mole_grace_enter_slow(void)
         return (struct mole_grace){.reader = reader};
     }
     /* A thread that had a reader and has none any more is ending. */
-    if (mole_grace_place != &unknown || !urcu.is_loaded)
+    if (!may_join())
         return enter_counted();
-    mole_grace_place = &nobody; /* while liburcu itself allocates */
-    urcu.read_lock();
-    mole_grace_place = urcu.find_tls(&urcu.reader);
+    if (mole_grace_place < &unknown[MOLE_GRACE_VISITS - 1]) {
+        mole_grace_place++;
+        return enter_counted();
+    }
+    join_urcu();
     return (struct mole_grace){.reader = *mole_grace_place};
 }
 
@@ -177,6 +205,14 @@ void mole_grace_leave_slow(struct mole_grace section)
 {
     depth[section.phase]--;
     sub_rel(&inside_a[section.phase], 1); /* HB-GRACE-1 */
+}
+
+void mole_grace_introduce(void)
+{
+    if (!may_join())
+        return;
+    join_urcu();
+    mole_grace_leave((struct mole_grace){.reader = *mole_grace_place});
 }
 
 static bool is_open(struct mole_grace_reader *reader)
@@ -216,12 +252,16 @@ static void wait_for_carried(void)
 /*
  * One thread at a time: when the barrier is denied, others must not wait in liburcu
  * without it before the drain has ended.
+ *
+ * One barrier is all that readers without a fence need: who had begun by then is seen by
+ * liburcu, which waits for it; who begins later sees what was done before the call.
+ * liburcu itself does without membarrier, for it ends the process when a filter denies
+ * that in the middle of a grace period; unless the program uses it, too.
  */
 void mole_grace_wait(void)
 {
     pthread_mutex_lock(&wait_lock);
     if (urcu.is_loaded) {
-        /* liburcu ends the process when a filter denies the barrier that it had. */
         if (!mole_barrier_all() && !load_rlx(&mole_grace_state.is_fenced_a)) {
             store_rlx(&mole_grace_state.is_fenced_a, true);
             CMM_STORE_SHARED(*urcu.has_membarrier, 0);
@@ -240,17 +280,33 @@ void mole_grace_end_thread(void)
 }
 
 /*
+ * At the thread's end liburcu would take a lock that a vanished thread may have held: it
+ * is not told of that end.
+ */
+static void forget_reader(const void *reader)
+{
+    for (pthread_key_t key = 0; key < PTHREAD_KEYS_MAX; key++)
+        if (pthread_getspecific(key) == reader)
+            pthread_setspecific(key, NULL);
+}
+
+/*
  * liburcu's own state may be torn in the child, where nobody holds what guarded it: from
  * here on sections are counted. Its fork handlers would avoid that by waiting for a grace
  * period under way, so that a callback which forks might wait for itself.
  */
 void mole_grace_repair(void)
 {
+    struct mole_grace_reader *reader = *mole_grace_place;
     pthread_mutex_init(&wait_lock, NULL);
-    if (is_open(*mole_grace_place))
-        carried = *mole_grace_place, carried_thread = mole_thread_self();
+    if (is_open(reader))
+        carried = reader, carried_thread = mole_thread_self();
+    else if (carried_thread != mole_thread_self())
+        carried = NULL; /* that thread is not here */
+    if (reader && urcu.is_ours)
+        forget_reader(reader);
     urcu.is_loaded = false;
-    mole_grace_place = &unknown;
+    mole_grace_place = unknown;
     store_rlx(&inside_a[0], depth[0]);
     store_rlx(&inside_a[1], depth[1]);
 }

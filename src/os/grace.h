@@ -42,6 +42,12 @@ struct mole_grace {
     unsigned phase;                   /* where */
 };
 
+/*
+ * A thread's first sections are counted as well: who first comes in its very last
+ * destructor could not be taken out of liburcu's list again.
+ */
+enum { MOLE_GRACE_VISITS = 32 };
+
 /* The low half of open_a: how many sections. */
 #define MOLE_GRACE_NESTING ((1UL << (sizeof(long) * 4)) - 1)
 
@@ -77,6 +83,12 @@ extern mole_own _Thread_local struct mole_grace_reader **mole_grace_place
  * Before the first section of the process, outside of any operation: loads and allocates.
  */
 void mole_grace_prepare(void);
+
+/*
+ * One of the calling thread's sections may allocate: have that now, before it takes a
+ * lock that callbacks may want, too, and has sections under it.
+ */
+void mole_grace_introduce(void);
 
 mole_slow struct mole_grace mole_grace_enter_slow(void);
 mole_slow void mole_grace_leave_slow(struct mole_grace section);

@@ -56,11 +56,18 @@ static void repair(void)
     mole_lock_release(&lock);
 }
 
-int mole_modes_attach(const struct mh_spy *spy, uint64_t scope)
+/* Acquire the lock, under which nothing calls foreign code. */
+static void begin(void)
 {
     mole_grace_prepare();
+    mole_grace_introduce();
     mole_process_call_in_child(repair);
     mole_lock_acquire(&lock);
+}
+
+int mole_modes_attach(const struct mh_spy *spy, uint64_t scope)
+{
+    begin();
     int result = mole_set_add(spy, scope);
     if (result == 0)
         update_all();
@@ -70,7 +77,9 @@ int mole_modes_attach(const struct mh_spy *spy, uint64_t scope)
 
 int mole_modes_detach(const struct mh_spy *spy)
 {
-    mole_lock_acquire(&lock);
+    if (mole_set_is_empty())
+        return MH_DETACHED;
+    begin();
     int result = mole_set_remove(spy);
     if (result == 0)
         update_all();
@@ -80,8 +89,7 @@ int mole_modes_detach(const struct mh_spy *spy)
 
 void mole_modes_ask(bool (*wants)(void))
 {
-    mole_process_call_in_child(repair);
-    mole_lock_acquire(&lock);
+    begin();
     process_heap_is_wanted = wants;
     update(mole_process_heap());
     mole_lock_release(&lock);
