@@ -210,4 +210,5 @@ void mole_set_repair(void)
     mole_lock_init(&lock);
     if (spares && spares == load_rlx(&mole_set_a))
         spares = spares->next; /* a spy was just leaving */
+    store_rlx(&mole_set_sample_a, least_sample(load_rlx(&mole_set_a)));
 }
