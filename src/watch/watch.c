@@ -155,7 +155,7 @@ static void *resize_marked(struct mole_span *span, const struct mole_spy_block *
     if (!block)
         return NULL;
     struct mole_span *after = mole_span_map_find(block);
-    if (now->mark && after->kind == MOLE_SPAN_LARGE)
+    if (after->kind == MOLE_SPAN_LARGE && (now->mark || after->mark))
         mark_block(block, bytes, now->mark);
     *now = seen(after, block);
     return block;
