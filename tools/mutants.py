@@ -22,6 +22,7 @@ import time
 from collections import namedtuple
 
 import mutants_com
+import mutants_storm
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 PLACE = os.path.join(ROOT, "build", "mutants")
@@ -98,7 +99,9 @@ TESTS = {
     "unit/rejoin": Test("plain", "tests/unit/rejoin_test.c"),
     "unit/run": Test("plain", "tests/unit/run_test.c"),
 }
-ENVIRONMENT = {"MOLE_BRIEF": "1", "TSAN_OPTIONS": "halt_on_error=1:exitcode=66"}
+# MOLEHILL_BUILD: where libraries that tests load are.
+ENVIRONMENT = {"MOLE_BRIEF": "1", "MOLEHILL_BUILD": os.path.join(ROOT, "build", "gcc"),
+               "TSAN_OPTIONS": "halt_on_error=1:exitcode=66"}
 # Only what a test does with the library counts, not how Criterion tells it.
 CRITERION = ["-j1", "--color=never"]
 
@@ -718,8 +721,9 @@ MUTANTS = [
         ("src/observers/blocks.c", " || load_rlx(&place->heap_a) != heap", ""),
     ], ["top_sites"]),
 ]
-MUTANTS += [Mutant(*each) for each in mutants_com.MUTANTS]
-TESTS.update((name, Test(*each)) for name, each in mutants_com.TESTS.items())
+for others in mutants_com, mutants_storm:
+    MUTANTS += [Mutant(*each) for each in others.MUTANTS]
+    TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 
 
 class Broken(Exception):

@@ -6,18 +6,12 @@
  * system's barrier, in a process where it is denied from the start, and in one where it
  * is denied in the middle, to all threads as they run.
  */
-#include <linux/filter.h>
-#include <linux/membarrier.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <semaphore.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "arena/heap.h"
 #include "arena/span_map.h"
+#include "deny.h"
 #include "os/barrier.h"
 #include "race.h"
 
@@ -103,38 +97,11 @@ static uint64_t fingerprint(void)
     return print;
 }
 
-enum { NONE = -2, ALL = -1 }; /* of membarrier's commands */
+enum { NONE = -2 }; /* of membarrier's commands */
 
 /* Which one a locker denies when it is half done; whether that could not be. */
 static int denied_later = NONE;
 static atomic_bool was_refused;
-
-/* For all threads, if there are others; not every tool knows that call. */
-static bool install(const struct sock_fprog *program)
-{
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return false;
-    return denied_later == NONE ? prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program) == 0
-                                : syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                                          SECCOMP_FILTER_FLAG_TSYNC, program) == 0;
-}
-
-/* From now on one of membarrier's commands is denied, or the whole of it. */
-static bool deny_barrier(int command)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)command, 0, command == ALL ? 0 : 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
-    return install(&program) &&
-           syscall(SYS_membarrier, command == ALL ? MEMBARRIER_CMD_QUERY : command, 0,
-                   0) < 0;
-}
 
 static void inspect(void)
 {
@@ -218,12 +185,8 @@ static void run(size_t count, bool forks_too)
         race_join(workers[i]);
 }
 
-enum when { NEVER, AT_START, LATER };
-
 static void run_one(enum when denied, int command, size_t count)
 {
-    static const char *const names[] = {"with the barrier", "denied at the start",
-                                        "denied later"};
     if (denied == AT_START && !deny_barrier(command)) {
         race_skip("seccomp filters cannot be set here");
         return;
@@ -246,7 +209,7 @@ static void run_one(enum when denied, int command, size_t count)
                      "HeapFree refused a live block");
     }
     printf("%s: %llu operations, %llu closings, %llu with operations before the next\n",
-           names[denied], atomic_load(&operations), atomic_load(&closings),
+           when_names[denied], atomic_load(&operations), atomic_load(&closings),
            atomic_load(&moved_between));
     race_case(race_allocated(handle) == 0, "%zu bytes are left", race_allocated(handle));
     race_case(denied == NEVER || is_fenced, "the heap does without fences");
@@ -260,23 +223,6 @@ static void run_one(enum when denied, int command, size_t count)
     race_case(!forks_too || atomic_load(&forks) >= count / 4, "only %llu forks",
               atomic_load(&forks));
     race_case(HeapDestroy(handle), "HeapDestroy failed");
-}
-
-/* In a process of its own: what is denied stays so. */
-static void run_in_child(enum when denied, int command, size_t count)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        atomic_store(&race_skipped, 0);
-        run_one(denied, command, count);
-        _exit(atomic_load(&race_failed) ? 1 : atomic_load(&race_skipped) ? 77 : 0);
-    }
-    int status = 0;
-    race_require(child > 0 && waitpid(child, &status, 0) == child, "fork failed");
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-        race_skip("a denied barrier: see above");
-    else
-        race_case(status == 0, "the child ended with status 0x%x", status);
 }
 
 static sem_t is_locked, may_unlock;
@@ -326,11 +272,11 @@ int main(void)
 {
     race_begin("gate");
     size_t count = race_size(200, 100, 8);
-    run_in_child(AT_START, ALL, count / 4);
-    run_in_child(AT_START, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, count / 8);
-    run_in_child(AT_START, MEMBARRIER_CMD_PRIVATE_EXPEDITED, count / 8);
-    run_in_child(LATER, ALL, count / 4);
-    run_in_child(LATER, MEMBARRIER_CMD_PRIVATE_EXPEDITED, count / 8);
+    run_denied(AT_START, ALL, count / 4, run_one);
+    run_denied(AT_START, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, count / 8, run_one);
+    run_denied(AT_START, MEMBARRIER_CMD_PRIVATE_EXPEDITED, count / 8, run_one);
+    run_denied(LATER, ALL, count / 4, run_one);
+    run_denied(LATER, MEMBARRIER_CMD_PRIVATE_EXPEDITED, count / 8, run_one);
     run_one(NEVER, ALL, count);
     fork_with_gates();
     return race_end();

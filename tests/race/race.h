@@ -38,6 +38,12 @@ enum { RACE_TSAN = 1 };
 enum { RACE_TSAN = 0 };
 #endif
 
+#if defined(__SANITIZE_ADDRESS__) || RACE_HAS_FEATURE(address_sanitizer)
+enum { RACE_ASAN = 1 };
+#else
+enum { RACE_ASAN = 0 };
+#endif
+
 static const char *race_name;
 static uint64_t race_seed;
 static atomic_uint race_passed, race_failed, race_skipped;
