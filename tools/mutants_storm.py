@@ -82,7 +82,8 @@ MUTANTS = [
          "        (void)0; /* see"),
     ], ["storm"]),
     ("reader_ends_in_child", "liburcu hears of a thread's end in a fork's child", [
-        ("src/os/grace.c", "    if (reader && urcu.is_ours)\n", "    if (!urcu.has_membarrier)\n"),
+        ("src/os/grace.c", "    if (reader && urcu.is_ours)\n",
+         "    if (!urcu.has_membarrier)\n"),
     ], ["storm"]),
     ("carried_away", "a fork's child waits for a callback of a thread it does not have", [
         ("src/os/grace.c", "else if (carried_thread != mole_thread_self())", "else if (false)"),
@@ -95,7 +96,7 @@ MUTANTS = [
         ("src/os/grace.c", "urcu.is_loaded && !depth[0] && !depth[1] &&", "urcu.is_loaded &&"),
     ], ["storm"]),
     ("traits_after_fork", "a fork's child takes what is known of the spies as it was left", [
-        ("src/spy/set.c", "    store_rlx(&mole_set_sample_a, least_sample(load_rlx(&mole_set_a)));\n",
-         ""),
+        ("src/spy/set.c",
+         "    store_rlx(&mole_set_sample_a, least_sample(load_rlx(&mole_set_a)));\n", ""),
     ], ["spy_fork"]),
 ]

@@ -258,20 +258,31 @@ static size_t cycle_common(struct cycler *cycler)
     return detached == 0;
 }
 
-/* On a heap that may end before, meanwhile or after. */
+static size_t count_changes(void)
+{
+    pthread_mutex_lock(&tenant_lock);
+    size_t changes = tenant_changes;
+    pthread_mutex_unlock(&tenant_lock);
+    return changes;
+}
+
+/* On a heap that may end meanwhile. */
 static size_t cycle_on_tenant(struct cycler *cycler)
 {
     struct churn *churn = &cycler->spies[0];
-    make_spy(churn, atomic_load(&some_tenant), 0, false);
-    int result = mh_spy_attach(&churn->spy, churn->scope);
-    race_require(result == 0 || result == MH_INVALID, "mh_spy_attach returned %d",
-                 result);
-    if (result != 0) {
-        count(&gone_heaps);
+    pthread_mutex_lock(&tenant_lock);
+    HANDLE heap = some_tenant;
+    size_t changes = tenant_changes;
+    make_spy(churn, heap, 0, false);
+    int result = heap ? mh_spy_attach(&churn->spy, heap) : MH_INVALID;
+    pthread_mutex_unlock(&tenant_lock);
+    if (!heap)
         return 0;
-    }
+    race_require(result == 0, "mh_spy_attach returned %d", result);
     pause_some(&cycler->random);
     detach(churn);
+    if (count_changes() != changes)
+        count(&gone_heaps);
     return 1;
 }
 

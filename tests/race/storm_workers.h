@@ -22,7 +22,9 @@ enum {
 
 static HANDLE heaps[HEAPS];
 static _Atomic(void *) shared[PLACES][SHARED];
-static _Atomic(HANDLE) some_tenant; /* a heap that is there, or was */
+static HANDLE some_tenant;    /* under tenant_lock: a heap that is there, or NULL */
+static size_t tenant_changes; /* under tenant_lock: handles come again */
+static pthread_mutex_t tenant_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool stop;
 static pthread_key_t farewell_key;
 
@@ -136,18 +138,30 @@ static void step(uint64_t *random)
         release(place, block);
 }
 
+/* `heap` instead of what was shown; NULL: it is about to end. */
+static void show_tenant(HANDLE shown, HANDLE heap)
+{
+    pthread_mutex_lock(&tenant_lock);
+    if (!shown || some_tenant == shown) {
+        some_tenant = heap;
+        tenant_changes++;
+    }
+    pthread_mutex_unlock(&tenant_lock);
+}
+
 /* A heap's whole life; half of them are for this thread alone. */
 static void live_in_tenant(uint64_t *random)
 {
     HANDLE heap = HeapCreate(race_below(random, 2) ? HEAP_NO_SERIALIZE : 0, 0, 0);
     race_require(heap != NULL, "HeapCreate failed");
-    atomic_store(&some_tenant, heap);
+    show_tenant(NULL, heap);
     void *blocks[TENANT_BLOCKS];
     for (size_t i = 0; i < TENANT_BLOCKS; i++)
         blocks[i] = allocate_in(heap, some_bytes(random));
     for (size_t i = 0; i < TENANT_BLOCKS; i += 1 + race_below(random, 4))
         race_require(!blocks[i] || HeapFree(heap, 0, blocks[i]),
                      "HeapFree refused a live block");
+    show_tenant(heap, NULL);
     race_require(HeapDestroy(heap), "HeapDestroy failed");
     count(&done.tenants);
 }
@@ -179,6 +193,8 @@ static void *work(void *argument)
     pthread_setspecific(farewell_key, (void *)(race_below(&random, 1000) * 4 + 3));
     for (size_t i = 0; i < LIFE && !is_over(); i++) {
         step(&random);
+        if (i % 256 == 255)
+            live_in_tenant(&random);
         if (i % 16 == 0)
             sched_yield(); /* rather here than in a callback, where others wait for it */
     }
