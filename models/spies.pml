@@ -21,6 +21,7 @@
  * of readers, which takes liburcu's lock; modes are a word that follows the set; fork.
  *
  *   correct  ALL_URCU:              liburcu's sections, the barrier is made
+ *   correct  ALL_URCU SHARED:       the program uses liburcu, which makes barriers of its own
  *   correct  MIXED:                 one thread's sections are counted: it is ending
  *   correct  ALL_COUNTED:           the barrier was denied from the start
  *   correct  WRITERS DENIABLE:      two threads attach and detach; the barrier may be denied
@@ -216,10 +217,13 @@ inline wait_for_counted()
     phase = 0
 }
 
-/* The barrier may be denied from now on: liburcu is told, and a drain makes up for it. */
-inline look_at_barrier()
+/*
+ * The one barrier, before liburcu waits. It may be denied from now on: liburcu is told, and
+ * a drain makes up for it.
+ */
+inline make_barrier()
 {
-#ifdef DENIABLE
+#if defined(DENIABLE)
     if
     :: is_denied = true
     :: !is_denied
@@ -231,10 +235,13 @@ inline look_at_barrier()
 #ifndef NO_DRAIN
         barrier_in_all()
 #endif
-    :: else
+    :: is_denied && load(p, IS_FENCED)
+    :: !is_denied -> barrier_in_all()
     fi
-#else
+#elif defined(NO_BARRIER)
     skip
+#else
+    barrier_in_all()
 #endif
 }
 
@@ -245,7 +252,7 @@ inline grace()
     acquire(p, WAIT_LOCK);
 #endif
 #ifndef ALL_COUNTED
-    look_at_barrier();
+    make_barrier();
     urcu_wait();
 #endif
 #ifdef EARLY
@@ -434,7 +441,9 @@ init
     atomic {
         members[1] = A;
         memory[SET] = 1;
+#ifdef SHARED
         memory[HAS_BARRIER] = 1;
+#endif
         run user(0, OPERATIONS);
 #ifdef WRITERS
         run owner_of_a(1);
