@@ -30,9 +30,13 @@ def environment(conf):
 class Busy:
     """The program with a control socket at `path`, in which %p may stand."""
 
-    def __init__(self, place, path, threads=0, conf="", **more):
+    def __init__(self, place, path, threads=0, conf="", folder=None, **more):
+        """`folder`: where copies of the program and the libraries are."""
+        env = environment(f"control:{path}{conf}" if path else conf)
+        if folder:
+            env["LD_PRELOAD"] = os.path.join(folder, os.path.basename(MALLOC))
         self.process = subprocess.Popen(
-            [BUSY, str(threads)], env=environment(f"control:{path}{conf}" if path else conf),
+            [os.path.join(folder, "busy") if folder else BUSY, str(threads)], env=env,
             cwd=place.path, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, **more)
         place.processes.append(self.process)
@@ -58,8 +62,8 @@ class Busy:
         self.process.communicate(timeout=SECONDS)
 
 
-def molehill(*words, cwd=None, **more):
-    return subprocess.run([COMMAND, *map(str, words)], capture_output=True, text=True,
+def molehill(*words, cwd=None, command=COMMAND, **more):
+    return subprocess.run([command, *map(str, words)], capture_output=True, text=True,
                           timeout=SECONDS, check=False, cwd=cwd, **more)
 
 

@@ -5,13 +5,14 @@ are wrong, peers that say nothing, and what becomes of it at exit, after a kill,
 import fcntl
 import os
 import select
+import shutil
 import socket
 import stat
 import subprocess
 import sys
 
-from _control import Busy, answer, ask, connect, environment, molehill
-from _preload import BUILD, CORE, MALLOC, Scratch, case, end, need, skip
+from _control import BUSY, COMMAND, Busy, answer, ask, connect, environment, molehill
+from _preload import CORE, MALLOC, Scratch, case, end, need, skip
 
 NOBODY = 65534
 LISTED = "ID   NAME             ON             SINCE                FILE\n"
@@ -84,6 +85,22 @@ def silent_peers(place):
     case(busy.end() == "", "busy says something")
 
 
+def for_nobody(place):
+    """Copies that every user can run; and how to run as a user who is nobody. None: impossible."""
+    folder = place.file("public")
+    os.mkdir(folder)
+    for path in (COMMAND, BUSY, CORE, MALLOC):
+        os.chmod(shutil.copy(path, folder), 0o755)
+    who = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    try:
+        if molehill("--version", command=os.path.join(folder, "molehill"), **who).returncode == 0:
+            return folder, who
+    except OSError as error:
+        print(error)
+    skip("no program can be run as another user here: other users' requests are not tested")
+    return None, None
+
+
 def other_user(place):
     """The file's mode keeps others out; root too, by the check of who connects; and the command
     does not speak to a socket of somebody else's."""
@@ -91,6 +108,10 @@ def other_user(place):
         skip("not root: no other user can be had, their requests are not tested")
         return
     os.chmod(place.path, 0o711)
+    folder, who = for_nobody(place)
+    if not folder:
+        return
+    command = os.path.join(folder, "molehill")
     busy = Busy(place, place.file("user.%p"))
     script = ("import sys, os; sys.path.insert(0, sys.argv[1]);"
               "from _control import ask; os.setgroups([]); os.setresuid(*[65534] * 3)\n"
@@ -106,17 +127,17 @@ def other_user(place):
     os.chmod(busy.path, 0o666)
     case(as_nobody() == repr(("error", "only user 0 is listened to\n")),
          f"nobody is answered: {as_nobody()}")
-    done = molehill("list", busy.path, user=NOBODY, group=NOBODY, extra_groups=[])
-    case(done.returncode == 3 and "is user 0's, this is user 65534" in done.stderr,
-         f"the command of nobody: {done}")
-    done = molehill("list", busy.pid, user=NOBODY, group=NOBODY, extra_groups=[])
-    case(done.returncode == 3 and "Permission denied" in done.stderr,
-         f"the command of nobody by process: {done}")
+    for name, part in ((busy.path, "is user 0's, this is user 65534"),
+                       (busy.pid, "Permission denied")):
+        done = molehill("list", name, command=command, **who)
+        case(done.returncode == 3 and part in done.stderr, f"the command of nobody: {done}")
     case(busy.end() == "", "busy says something")
     os.chmod(place.path, 0o777)
-    busy = Busy(place, place.file("nobodys"), user=NOBODY, group=NOBODY, extra_groups=[])
+    busy = Busy(place, place.file("nobodys"), folder=folder, **who)
     got = ask(busy.path, b"list\n")
     case(got == ("error", "only user 65534 is listened to\n"), f"root is answered by {got}")
+    done = molehill("list", busy.pid, command=command, **who)
+    case(done.returncode == 0 and done.stdout == LISTED, f"nobody and his own: {done}")
     case(busy.end() == "", "busy says something")
     os.chmod(place.path, 0o700)
 
@@ -321,10 +342,9 @@ def many_at_once(place):
     """Of processes that start together with one path, left behind by another, one has it."""
     path = place.file("many")
     env = environment(f"control:{path}")
-    busy = os.path.join(BUILD, "tests", "busy")
     for _ in range(10):
         Busy(place, path).kill()
-        started = [subprocess.Popen([busy, "0"], env=env, text=True, stdin=subprocess.PIPE,
+        started = [subprocess.Popen([BUSY, "0"], env=env, text=True, stdin=subprocess.PIPE,
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                    for _ in range(6)]
         place.processes += started
