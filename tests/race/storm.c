@@ -309,7 +309,7 @@ static void run_one(enum when denied, int command, size_t least_cycles)
         return;
     }
     set_up();
-    set_least(least_cycles, denied == NEVER && race_brief() < 2);
+    set_least(least_cycles, denied == NEVER && !is_bare && race_brief() == 0);
     double start = race_now();
     run(denied, command);
     double seconds = race_now() - start;
