@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Spies attached and detached as fast as they can, in several ways and by several threads
- * at once, one of them from a library that is unloaded at once, while threads allocate,
+ * at once, one of them from a library that is unloaded at once, COM spies too, while
+ * threads allocate,
  * resize, free each other's blocks, make and destroy heaps, lock them, end and fork. When
  * mh_spy_detach has returned, nobody calls; spies attached throughout have right books to
  * the last block. Smaller ones where the system's barrier is denied, from the start or in
@@ -143,6 +144,9 @@ static struct figure {
     {"attached already", &lost_attaches, 1, true},
     {"detached already", &lost_detaches, 1, true},
     {"heap gone", &gone_heaps, 1, true},
+    {"COM spies", &com_spies, 1, false},
+    {"COM spies that waited for blocks", &pending_com_spies, 1, true},
+    {"blocks past them", &task_blocks, 1, false},
     {"locks", &locks, 1, false},
     {"children", &children, CAN_FORK, false},
 };
@@ -178,6 +182,7 @@ static size_t start_all(pthread_t *threads)
     for (size_t i = 0; i < CYCLERS; i++)
         threads[started++] = race_thread(cycle, &cyclers[i]);
     threads[started++] = race_thread(cycle_libraries, &cyclers[CYCLERS]);
+    threads[started++] = race_thread(cycle_com, &cyclers[CYCLERS]);
     threads[started++] = race_thread(lock_often, (void *)1);
     if (CAN_FORK)
         threads[started++] = race_thread(fork_often, NULL);
@@ -186,7 +191,7 @@ static size_t start_all(pthread_t *threads)
 
 static void run(enum when denied, int command)
 {
-    pthread_t threads[WORKERS + CYCLERS + 3];
+    pthread_t threads[WORKERS + CYCLERS + 4];
     size_t started = start_all(threads);
     double deadline = race_now() + OVERTIME;
     while (!is_enough() && race_now() < deadline && !atomic_load(&race_failed)) {

@@ -15,7 +15,7 @@
 #include "storm_library.h"
 #include "storm_workers.h"
 
-enum { CYCLERS = 3, OWN_SPIES = 4, COMMON_SPIES = 1 };
+enum { CYCLERS = 3, OWN_SPIES = 4, COMMON_SPIES = 1, COM_SPIES = 64 };
 
 enum life { NOT_YET, LIVE, GONE };
 
@@ -46,7 +46,7 @@ static atomic_llong common_attached[COMMON_SPIES];
 static const char *library_path; /* NULL: there is none */
 
 static atomic_ullong cycles, calls, calls_of_library, detached_inside, detached_owning,
-    lost_attaches, lost_detaches, gone_heaps;
+    lost_attaches, lost_detaches, gone_heaps, com_spies, pending_com_spies;
 
 static bool is_heard(const struct churn *churn, const void *heap)
 {
@@ -96,7 +96,7 @@ static int veto_some(void *context, void *heap, size_t bytes)
     hear(context, heap);
     if (bytes % 32)
         return 1;
-    count(&vetoes);
+    count(is_task ? &task_vetoes : &vetoes);
     return 0;
 }
 
@@ -307,7 +307,7 @@ static size_t cycle_library(struct cycler *cycler)
     return 1;
 }
 
-/* Kinds of cycles. COM spies would join here. */
+/* Kinds of cycles. */
 static size_t (*const kinds[])(struct cycler *) = {
     cycle_one,    cycle_one,    cycle_several,   cycle_from_inside,
     cycle_owning, cycle_common, cycle_on_tenant,
@@ -320,6 +320,29 @@ static void *cycle(void *argument)
     while (!is_over()) {
         size_t kind = race_below(&cycler->random, KINDS);
         atomic_fetch_add(&cycles, kinds[kind](cycler));
+    }
+    return NULL;
+}
+
+/* COM spies, one after the other: the next may register when the last was released. */
+static void *cycle_com(void *argument)
+{
+    static struct spy spies[COM_SPIES];
+    uint64_t random = ((struct cycler *)argument)->random;
+    for (size_t i = 0; !is_over(); i++) {
+        struct spy *spy = &spies[i % COM_SPIES];
+        spy_init(spy, race_below(&random, 2), race_below(&random, 2));
+        HRESULT result = CoRegisterMallocSpy(&spy->interface);
+        race_require(result == S_OK, "CoRegisterMallocSpy returned 0x%x",
+                     (unsigned)result);
+        pause_some(&random);
+        use_task(&random);
+        result = CoRevokeMallocSpy();
+        race_require(result == S_OK || result == E_ACCESSDENIED,
+                     "CoRevokeMallocSpy returned 0x%x", (unsigned)result);
+        while (!spy_is_released(spy) && !atomic_load(&race_failed))
+            sched_yield();
+        count(result == S_OK ? &com_spies : &pending_com_spies);
     }
     return NULL;
 }

@@ -8,6 +8,7 @@
 
 #include <sched.h>
 
+#include "com_spy.h"
 #include "race.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
     MALLOC = HEAPS, /* the place that is no heap */
     SHARED = 64,    /* blocks on their way, a place */
     TENANT_BLOCKS = 16,
+    TASK_BLOCKS = 4,
     LIFE = 3000, /* steps of a thread */
 };
 
@@ -35,7 +37,10 @@ static struct {
     atomic_ullong allocations, resizes, remote_frees, tenants, threads, farewells;
     atomic_ullong refused; /* NULL was returned */
 } done;
-static atomic_ullong vetoes; /* by spies */
+static atomic_ullong vetoes;       /* by spies */
+static atomic_ullong task_vetoes;  /* the same of blocks of the task allocator */
+static atomic_ullong task_blocks;  /* allocated there */
+static _Thread_local bool is_task; /* the thread uses it */
 
 static void count(atomic_ullong *what)
 {
@@ -169,11 +174,35 @@ static void live_in_tenant(uint64_t *random)
 /* Something from each place: what callbacks, destructors and children do. */
 static void use_places(uint64_t *random)
 {
+    bool was_task = is_task;
+    is_task = false;
     for (size_t place = 0; place < PLACES; place++) {
         void *block = allocate(place, random);
         if (block)
             release(place, resize(place, block, random));
     }
+    is_task = was_task;
+}
+
+/* Blocks of the task allocator, past a COM spy if one is there: which may refuse, too. */
+static void use_task(uint64_t *random)
+{
+    IMalloc *task = spy_malloc();
+    void *blocks[TASK_BLOCKS];
+    is_task = true;
+    for (size_t i = 0; i < TASK_BLOCKS; i++) {
+        blocks[i] = IMalloc_Alloc(task, some_bytes(random));
+        if (blocks[i])
+            count(&task_blocks);
+    }
+    for (size_t i = 0; i < TASK_BLOCKS; i++) {
+        void *moved = IMalloc_Realloc(task, blocks[i], some_bytes(random));
+        if (moved)
+            blocks[i] = moved;
+    }
+    for (size_t i = 0; i < TASK_BLOCKS; i++)
+        IMalloc_Free(task, blocks[i]);
+    is_task = false;
 }
 
 /* A destructor of thread-specific data: first after molehill's, then once more. */
@@ -195,6 +224,8 @@ static void *work(void *argument)
         step(&random);
         if (i % 256 == 255)
             live_in_tenant(&random);
+        if (i % 32 == 31)
+            use_task(&random);
         if (i % 16 == 0)
             sched_yield(); /* rather here than in a callback, where others wait for it */
     }
