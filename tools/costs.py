@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""./dev costs: what spies cost, measured by perf/spies.c; method and figures: perf/README.md.
+"""./dev costs: what spies cost, measured by perf/spies.c and perf/task.c; see perf/README.md.
 
 usage: costs.py [--runs N] [--cycles N] [--no-build] [--quick]
 
@@ -19,7 +19,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WITH, WITHOUT = ROOT / 'build/gcc', ROOT / 'build/spyless'
-TARGETS = ['perf/spies', 'perf/pair-heap', 'perf/pair-malloc']
+TARGETS = ['perf/spies', 'perf/task-heap']
 PAIRS = 64 * 2000
 
 
@@ -91,6 +91,23 @@ def attached(report, runs):
                    f'{spread([plain for plain, _ in pairs]):28} {spread(more)}')
 
 
+def com(report, runs):
+    report('\n## COM spies that do nothing: ns a pair of IMalloc::Alloc and Free, and the throughput')
+    report('of a free-threaded one as a ratio to the locked one')
+    report('threads  no spy                      locked                      free-threaded'
+           '               ratio')
+    for threads in (1, 2, 16):
+        seen = {spy: [] for spy in range(3)}
+        for _ in range(runs):
+            for spy, times in seen.items():
+                line = run([WITH / 'perf/task-heap', 'task', 'heap', threads, 400_000,
+                            f'spy={spy}', 'min=1', 'max=256', 'batch=64'])
+                times.append(float(line.split()[6]))  # the median of its repetitions
+        ratios = [locked / free for locked, free in zip(seen[1], seen[2])]
+        report(f'{threads:7}  ' + ' '.join(f'{spread(times):27}' for times in seen.values())
+               + f' {spread(ratios)}')
+
+
 def latencies(report, cycles):
     cores = os.cpu_count() or 1
     report('\n## Coming and going under load: us, p50 p99 max')
@@ -122,6 +139,7 @@ def main():
            f'{options.runs} runs, medians (least to most)\n')
     detached(report, options.runs)
     attached(report, options.runs)
+    com(report, options.runs)
     latencies(report, options.cycles)
     place = ROOT / 'build/bench/costs.txt'
     place.parent.mkdir(parents=True, exist_ok=True)
