@@ -92,8 +92,8 @@ def attached(report, runs):
 
 
 def com(report, runs):
-    report('\n## COM spies that do nothing: ns a pair of IMalloc::Alloc and Free, and the throughput')
-    report('of a free-threaded one as a ratio to the locked one')
+    report('\n## COM spies that do nothing: ns a pair of IMalloc::Alloc and Free;')
+    report('and the throughput with a free-threaded one as a ratio to that with a locked one')
     report('threads  no spy                      locked                      free-threaded'
            '               ratio')
     for threads in (1, 2, 16):
