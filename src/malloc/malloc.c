@@ -19,6 +19,7 @@
 #include "control/control.h"
 #include "malloc/names.h"
 #include "tcache/process.h"
+#include "watch/fast.h"
 #include "watch/watch.h"
 
 /*
@@ -87,9 +88,11 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
     void *block;
-    if (MOLE_HAS_SPIES && unlikely(!load_rlx(&direct_limit_a)) &&
-        (block = mole_watch_malloc(bytes)))
-        return block;
+    if (MOLE_HAS_SPIES && unlikely(!load_rlx(&direct_limit_a))) {
+        block = mole_fast_alloc_sampled(cache, MOLE_MALLOC_KEY, bytes);
+        if (likely(block) || (block = mole_watch_malloc(bytes)))
+            return block;
+    }
     mole_tcache_enter(cache);
     size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */
     bool is_done =

@@ -52,7 +52,7 @@ struct mole_set_entry {
  *   orders   relaxed: what they lead to looks at the set itself
  *   keeps    right for the set published last
  */
-extern mole_own _Atomic(size_t) mole_set_sample_a;
+extern mole_shared _Atomic(size_t) mole_set_sample_a;
 
 struct mole_set {
     struct mole_set *next; /* spare or retired sets; the latter under set.c's lock */
