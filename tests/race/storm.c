@@ -182,7 +182,7 @@ static size_t start_all(pthread_t *threads)
     for (size_t i = 0; i < CYCLERS; i++)
         threads[started++] = race_thread(cycle, &cyclers[i]);
     threads[started++] = race_thread(cycle_libraries, &cyclers[CYCLERS]);
-    threads[started++] = race_thread(cycle_com, &cyclers[CYCLERS]);
+    threads[started++] = race_thread(cycle_com, (void *)100);
     threads[started++] = race_thread(lock_often, (void *)1);
     if (CAN_FORK)
         threads[started++] = race_thread(fork_often, NULL);

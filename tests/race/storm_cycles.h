@@ -328,7 +328,7 @@ static void *cycle(void *argument)
 static void *cycle_com(void *argument)
 {
     static struct spy spies[COM_SPIES];
-    uint64_t random = ((struct cycler *)argument)->random;
+    uint64_t random = race_mix(race_seed + (uintptr_t)argument);
     for (size_t i = 0; !is_over(); i++) {
         struct spy *spy = &spies[i % COM_SPIES];
         spy_init(spy, race_below(&random, 2), race_below(&random, 2));
