@@ -625,9 +625,12 @@ MUTANTS = [
          "    if (mole_gate_is_any_mine())\n"),
     ], ["api/spy_attach"]),
     Mutant("waiting_owner", "who owns a HeapLock waits for callbacks", [
-        ("src/api/spy.c", "    if (mole_spy_is_inside() || mole_gate_is_any_mine())\n",
-         "    if (mole_spy_is_inside())\n"),
+        ("src/api/spy.c", "mole_spy_is_inside() || mole_gate_is_any_mine() ||",
+         "mole_spy_is_inside() ||"),
     ], ["api/spy_attach"]),
+    Mutant("waiting_method", "mh_spy_detach waits in a COM spy's method", [
+        ("src/api/spy.c", " || mole_com_lock_is_mine()", ""),
+    ], ["api/malloc_spy_lock"]),
     Mutant("lock_outlives_heap", "a lock counts when its heap is gone", [
         ("src/arena/gate.c", """    if (unlikely(is_owner(&heap->gate)))
         owned--;

@@ -97,9 +97,9 @@ MH_API int mh_spy_attach(const struct mh_spy *spy, void *heap);
  * Detach a spy.
  *
  *   returns  0: no thread is inside the spy, and none will enter it again;
- *            MH_PENDING, in a callback or while the thread owns a HeapLock, where waiting
- *            might never end: no thread will enter it that has not already; or
- *            MH_DETACHED
+ *            MH_PENDING, in a callback, in a method of an IMallocSpy, or while the thread
+ *            owns a HeapLock, where waiting might never end: operations that begin from
+ *            now on do not enter it; or MH_DETACHED
  *   threads  any; waits for callbacks under way
  */
 MH_API int mh_spy_detach(const struct mh_spy *spy);

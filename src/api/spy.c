@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "spy/com.h"
 #include "tcache/process.h"
 #include "watch/modes.h"
 
@@ -52,9 +53,15 @@ int mh_spy_attach(const struct mh_spy *spy, void *heap)
     return result;
 }
 
+/* Whether somebody's callback may wait for what the calling thread is in or has. */
+static bool must_not_wait(void)
+{
+    return mole_spy_is_inside() || mole_gate_is_any_mine() || mole_com_lock_is_mine();
+}
+
 int mh_spy_wait(void)
 {
-    if (mole_spy_is_inside() || mole_gate_is_any_mine())
+    if (must_not_wait())
         return MH_PENDING;
     int saved = errno;
     mole_set_settle();

@@ -19,7 +19,7 @@ typedef __typeof__(mh_spy_module_stop) stop_function;
 
 struct module {
     uint64_t id; /* 0: the place is free */
-    void *library;
+    void *object;
     const unsigned *version;
     start_function *start;
     stop_function *stop;
@@ -48,10 +48,10 @@ static struct module *free_place(void)
     return NULL;
 }
 
-static const struct module *find_library(const void *library)
+static const struct module *find_object(const void *object)
 {
     for (size_t i = 0; i < MOST; i++)
-        if (modules[i].id && modules[i].library == library)
+        if (modules[i].id && modules[i].object == object)
             return &modules[i];
     return NULL;
 }
@@ -60,10 +60,10 @@ static const struct module *find_library(const void *library)
  */
 static bool look_up(struct module *module, struct mole_reply *reply)
 {
-    void *library = module->library;
-    module->version = dlsym(library, "mh_spy_module_version");
-    *(void **)&module->start = dlsym(library, "mh_spy_module_start");
-    *(void **)&module->stop = dlsym(library, "mh_spy_module_stop");
+    void *object = module->object;
+    module->version = dlsym(object, "mh_spy_module_version");
+    *(void **)&module->start = dlsym(object, "mh_spy_module_start");
+    *(void **)&module->stop = dlsym(object, "mh_spy_module_stop");
     if (!module->version || !module->start || !module->stop) {
         mole_reply_fail(reply, "%s is no spy module: it lacks %s", module->file,
                         !module->version ? "mh_spy_module_version"
@@ -91,22 +91,22 @@ static bool load(struct module *module, struct mole_reply *reply)
         mole_reply_fail(reply, "a static program loads no spies");
         return false;
     }
-    module->library = open_library(module->file, RTLD_NOW | RTLD_LOCAL);
-    if (!module->library) {
+    module->object = open_library(module->file, RTLD_NOW | RTLD_LOCAL);
+    if (!module->object) {
         const char *why = dlerror();
         mole_reply_fail(reply, "%s", why ? why : "dlopen fails");
         return false;
     }
-    const struct module *other = find_library(module->library);
+    const struct module *other = find_object(module->object);
     if (other) {
         mole_reply_fail(reply, "%s is attached already, as %llu", module->file,
                         (unsigned long long)other->id);
-        dlclose(module->library);
+        dlclose(module->object);
         return false;
     }
     if (look_up(module, reply))
         return true;
-    dlclose(module->library);
+    dlclose(module->object);
     return false;
 }
 
@@ -182,7 +182,7 @@ void mole_modules_attach(const char *file, const char *args, struct mole_reply *
     if (!load(module, reply))
         return;
     if (!start(module, args, reply)) {
-        dlclose(module->library);
+        dlclose(module->object);
         return;
     }
     module->id = ++last_id;
@@ -236,7 +236,7 @@ void mole_modules_detach(const char *which, struct mole_reply *reply)
     store_rlx(&module->spy_a, NULL);
     module->id = 0; /* first: a fork's child must not find what is about to go */
     module->stop(write_to_reply, reply);
-    dlclose(module->library);
+    dlclose(module->object);
 }
 
 static void list_one(const struct module *module, struct mole_reply *reply)

@@ -119,6 +119,11 @@ void mole_com_lock(void)
     mole_recursive_acquire(&com.lock);
 }
 
+bool mole_com_lock_is_mine(void)
+{
+    return mole_recursive_is_mine(&com.lock);
+}
+
 void mole_com_unlock(void)
 {
     if (give_lock())

@@ -85,6 +85,7 @@ void mole_com_end(struct mole_com_use *use);
 /* The lock, for HeapLock and HeapUnlock of the process heap. Recursive. */
 void mole_com_lock(void);
 void mole_com_unlock(void);
+bool mole_com_lock_is_mine(void);
 
 /* The calling thread may wait again, maybe: see whether a revoke waits for that. */
 void mole_com_settle(void);

@@ -3,6 +3,8 @@
 #include "callers.h"
 #include "malloc_spy.h"
 
+#include <molehill/spy.h>
+
 static struct caller locker;
 
 static void lock_meanwhile(struct spy *visited, const char *method, void *block)
@@ -26,6 +28,31 @@ Test(malloc_spy_lock, the_process_heap_is_locked_between_calls_of_a_spy)
     require(HeapLock(GetProcessHeap()), "HeapLock failed");
     CoTaskMemFree(block);
     require(HeapUnlock(GetProcessHeap()), "HeapUnlock failed");
+    spy_revoke(&spy);
+}
+
+static struct mh_spy observer = {.size = sizeof observer};
+static int pending;
+
+static void observe_meanwhile(struct spy *visited, const char *method, void *block)
+{
+    (void)method;
+    (void)block;
+    visited->inside = NULL;
+    require(mh_spy_attach(&observer, MH_SPY_ALL) == 0, "attaching in a spy's method");
+    pending = mh_spy_detach(&observer);
+}
+
+/* A thread in the observer's callback may wait for the lock that the method is under. */
+SPY_CASE(malloc_spy_lock, an_observer_detached_in_a_method_is_waited_for_later, 0)
+{
+    (void)malloc;
+    spy_register(&spy);
+    spy.inside = observe_meanwhile;
+    CoTaskMemFree(CoTaskMemAlloc(10));
+    require(pending == MH_PENDING, "mh_spy_detach returned %d in a spy's method",
+            pending);
+    require(mh_spy_wait() == 0, "mh_spy_wait does not end it");
     spy_revoke(&spy);
 }
 
