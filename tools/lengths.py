@@ -23,9 +23,6 @@ LONGER = {
     "include/molehill/heapapi.h": (400, "the contract of one API, function by function"),
     "src/spy/com.c": (420, "one state machine and its repair after fork"),
     "src/tcache/thread.c": (420, "to be split: the table of kept caches"),
-    "tests/api/spy_sample_test.c": (520, "to be split: the sampler's own view"),
-    "tests/api/spy_threads_test.c": (500, "to be split: locks"),
-    "tests/unit/watch_test.c": (430, "to be split: modes"),
     "tests/race/oracle.c": (520, "one stress whose threads share its tables and counters"),
     "tools/mutants.py": (1100, "most of it is the list of the mutants"),
 }

@@ -82,6 +82,7 @@ TESTS = {
     "api/spy_attach": Test("plain", "tests/api/spy_attach_test.c"),
     "api/spy_heaps": Test("plain", "tests/api/spy_heaps_test.c"),
     "api/spy_sample": Test("plain", "tests/api/spy_sample_test.c"),
+    "api/spy_lock": Test("plain", "tests/api/spy_lock_test.c"),
     "api/spy_threads": Test("plain", "tests/api/spy_threads_test.c"),
     "api/spy_veto": Test("plain", "tests/api/spy_veto_test.c"),
     "unit/draw": Test("plain", "tests/unit/draw_test.c"),
@@ -642,18 +643,18 @@ MUTANTS = [
     Mutant("ignored_gate_when_spied", "the fast path of a spied heap passes a gate that is shut", [
         ("src/arena/mode.c", ".spied = modes == MOLE_MODE_SPIED ?",
          ".spied = (modes & ~(unsigned)MOLE_MODE_CLOSED) == MOLE_MODE_SPIED ?"),
-    ], ["api/spy_threads"]),
+    ], ["api/spy_lock"]),
     Mutant("ignored_gate_when_sampled", "the same of a sampled heap", [
         ("src/arena/mode.c", ".sampled = modes == MOLE_MODE_SAMPLED ?",
          ".sampled = (modes & ~(unsigned)MOLE_MODE_CLOSED) == MOLE_MODE_SAMPLED ?"),
         ("src/arena/mode.c", ".free = modes & ~(unsigned)MOLE_MODE_SAMPLED ?",
          ".free = modes & ~(unsigned)(MOLE_MODE_SAMPLED | MOLE_MODE_CLOSED) ?"),
-    ], ["api/spy_threads"]),
+    ], ["api/spy_lock"]),
     Mutant("ignored_gate_after_callback", "a free passes a gate shut during its callback", [
         ("src/watch/fast.h",
          "    if (unlikely(load_acq(&cache->owner.spied_key_a) != key)) { /* HB-GATE-2 */\n",
          "    if (0) {\n"),
-    ], ["api/spy_threads"]),
+    ], ["api/spy_lock"]),
     Mutant("heard_in_own_callback", "a spy hears of what its callbacks do", [
         ("src/spy/spy.c", "    return unlikely(mole_spy_frames) && is_in_frames(entry);\n",
          "    return unlikely(mole_spy_frames) && is_in_frames(entry) && entry->serial > 1;\n"),

@@ -35,3 +35,17 @@ static inline bool sleeps_on_futex(int tid)
 {
     return sleeps_in(tid, SYS_futex);
 }
+
+/* Whether the system has the thread asleep, wherever. */
+static inline bool is_asleep(int tid)
+{
+    char path[64], text[512] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+    int file = open(path, O_RDONLY);
+    if (file < 0)
+        return false;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    const char *name_end = length > 0 ? strrchr(text, ')') : NULL;
+    return name_end && name_end[1] == ' ' && name_end[2] == 'S';
+}

@@ -5,6 +5,7 @@
  * happen.
  */
 #include "callers.h"
+#include "runner.h"
 
 static bool alloc_and_free(struct caller *caller)
 {
@@ -117,27 +118,6 @@ HEAP_CASE(heap_lock, a_call_that_waited_looks_at_its_block_again)
 }
 
 /* A thread with a warm cache, in the middle of its lock-free fast paths. */
-struct runner {
-    HANDLE heap;
-    atomic_bool stop;
-    atomic_int tid;
-    atomic_ullong pairs;
-    const char *failure;
-};
-
-static void *run_pairs(void *argument)
-{
-    struct runner *runner = argument;
-    atomic_store(&runner->tid, (int)syscall(SYS_gettid));
-    while (!atomic_load(&runner->stop)) {
-        void *block = HeapAlloc(runner->heap, 0, 64);
-        if (!block || !HeapFree(runner->heap, 0, block))
-            runner->failure = "a pair failed";
-        atomic_fetch_add(&runner->pairs, 1);
-    }
-    return NULL;
-}
-
 HEAP_CASE(heap_lock, case_075_a_lock_stops_the_fast_path)
 {
     struct runner runner = {.heap = heap};

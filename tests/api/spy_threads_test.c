@@ -3,17 +3,9 @@
  * Observers and threads: blocks that one thread allocates and another frees, a detach
  * that waits for a callback under way, and threads that allocate while spies come and go.
  */
-#include <fcntl.h>
-#include <semaphore.h>
-#include <stdio.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "spies.h"
+#include "asleep.h"
+#include "staying.h"
 #include "workers.h"
-
-static struct notes notes;
 
 static int result;
 
@@ -115,18 +107,6 @@ HEAP_CASE(spy_threads, settled_threads_tell_of_others_blocks_too)
 
 /* A detach while a callback is under way. */
 
-static sem_t is_inside, may_leave;
-static atomic_bool has_left;
-
-static void stay_inside(void *context, void *heap, void *block, size_t bytes)
-{
-    note(context, (struct told){ALLOCATED, heap, block, bytes, NULL, 0});
-    sem_post(&is_inside);
-    while (sem_wait(&may_leave) != 0) {
-    }
-    atomic_store(&has_left, true);
-}
-
 struct detacher {
     int (*leave)(void);
     atomic_int tid;
@@ -148,25 +128,6 @@ static void *detacher_main(void *argument)
     detacher->was_left = atomic_load(&has_left);
     atomic_store(&detacher->is_back, true);
     return NULL;
-}
-
-static void pause_shortly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
-
-/* Whether the system has the thread asleep. */
-static bool is_asleep(int tid)
-{
-    char path[64], text[512] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-    int file = open(path, O_RDONLY);
-    if (file < 0)
-        return false;
-    ssize_t length = read(file, text, sizeof text - 1);
-    close(file);
-    const char *name_end = length > 0 ? strrchr(text, ')') : NULL;
-    return name_end && name_end[1] == ' ' && name_end[2] == 'S';
 }
 
 /* It sleeps, and sleeps again: it waits for the callback. */
@@ -213,15 +174,6 @@ static void expect_to_wait(HANDLE heap, int (*leave)(void))
     require(detacher.was_left, "it was back before the callback ended");
 }
 
-static void begin_staying(void *heap)
-{
-    sem_init(&is_inside, 0, 0);
-    sem_init(&may_leave, 0, 0);
-    notes_init(&notes);
-    notes.spy.allocated = stay_inside;
-    attach(&notes.spy, heap);
-}
-
 HEAP_CASE(spy_threads, detaching_waits_for_a_callback_under_way)
 {
     begin_staying(heap);
@@ -266,132 +218,6 @@ HEAP_CASE(spy_threads, a_callback_under_way_holds_up_no_other_thread)
     require(!failure, "%s", (const char *)failure);
     require(mh_spy_wait() == 0, "mh_spy_wait");
     end_notes(&other);
-}
-
-/* A lock on a heap that is spied. */
-
-struct runner {
-    HANDLE heap;
-    atomic_bool stop;
-    atomic_int tid;
-    atomic_ullong pairs;
-    const char *failure;
-};
-
-static void *run_pairs(void *argument)
-{
-    struct runner *runner = argument;
-    atomic_store(&runner->tid, (int)syscall(SYS_gettid));
-    while (!atomic_load(&runner->stop)) {
-        void *block = HeapAlloc(runner->heap, 0, 64);
-        if (!block || !HeapFree(runner->heap, 0, block))
-            runner->failure = "a pair failed";
-        atomic_fetch_add(&runner->pairs, 1);
-    }
-    return NULL;
-}
-
-/* The thread comes to rest, and has made no pair that began under the lock. */
-static bool comes_to_rest(struct runner *runner)
-{
-    unsigned long long at_lock = atomic_load(&runner->pairs);
-    bool is_at_rest = false;
-    for (size_t turns = 0; turns < 60000 && !is_at_rest; turns++) {
-        is_at_rest = is_asleep(atomic_load(&runner->tid));
-        pause_shortly();
-        /* One call may have ended before the lock and be counted after it. */
-        require(atomic_load(&runner->pairs) <= at_lock + 1,
-                "pairs were made under the lock");
-    }
-    return is_at_rest;
-}
-
-static void lock_out(HANDLE heap, const struct mh_spy *spy)
-{
-    struct runner runner = {.heap = heap};
-    pthread_t thread;
-    size_t rests = 0, locks = repeats(100) + 5;
-    require(pthread_create(&thread, NULL, run_pairs, &runner) == 0, "no thread");
-    attach(spy, heap);
-    for (size_t i = 0; i < locks; i++) {
-        unsigned long long before = atomic_load(&runner.pairs);
-        while (atomic_load(&runner.pairs) < before + 100)
-            pause_shortly();
-        require(HeapLock(heap), "HeapLock failed");
-        rests += comes_to_rest(&runner);
-        require(HeapUnlock(heap), "HeapUnlock failed");
-    }
-    detach(spy);
-    atomic_store(&runner.stop, true);
-    pthread_join(thread, NULL);
-    require(!runner.failure, "%s", runner.failure);
-    require(rests == locks, "only %zu of %zu locks stopped the thread", rests, locks);
-}
-
-HEAP_CASE(spy_threads, a_lock_keeps_others_out_of_a_spied_heap)
-{
-    notes_init(&notes);
-    lock_out(heap, &notes.spy);
-    require(atomic_load(&notes.count) > 500, "the spy heard of %zu",
-            atomic_load(&notes.count));
-}
-
-HEAP_CASE(spy_threads, a_lock_keeps_others_out_of_a_sampled_heap)
-{
-    notes_init(&notes);
-    notes.spy.sample_bytes = 10000;
-    lock_out(heap, &notes.spy);
-}
-
-/* A lock that comes while a free is being told of: the block stays until it goes. */
-
-struct releaser {
-    HANDLE heap;
-    void *block;
-    atomic_int tid;
-    atomic_bool is_done;
-    bool is_freed;
-};
-
-static void *release_main(void *argument)
-{
-    struct releaser *releaser = argument;
-    atomic_store(&releaser->tid, (int)syscall(SYS_gettid));
-    for (size_t i = 0; i < 100; i++) /* settled: its frees are fast */
-        HeapFree(releaser->heap, 0, HeapAlloc(releaser->heap, 0, 64));
-    releaser->block = HeapAlloc(releaser->heap, 0, 64);
-    attach(&notes.spy, releaser->heap);
-    releaser->is_freed = HeapFree(releaser->heap, 0, releaser->block);
-    atomic_store(&releaser->is_done, true);
-    return NULL;
-}
-
-HEAP_CASE(spy_threads, a_lock_that_comes_during_a_callback_holds_up_the_free)
-{
-    struct releaser releaser = {.heap = heap};
-    pthread_t thread;
-    size_t asleep = 0;
-    sem_init(&is_inside, 0, 0);
-    sem_init(&may_leave, 0, 0);
-    notes_init(&notes);
-    notes.spy.allocated = NULL;
-    notes.spy.freed = stay_inside;
-    require(pthread_create(&thread, NULL, release_main, &releaser) == 0, "no thread");
-    while (sem_wait(&is_inside) != 0) {
-    }
-    require(HeapLock(heap), "HeapLock failed");
-    sem_post(&may_leave);
-    for (size_t i = 0; i < 60000 && asleep < 20; i++) {
-        require(HeapSize(heap, 0, releaser.block) == 64, "the block was freed");
-        asleep += atomic_load(&has_left) && is_asleep(atomic_load(&releaser.tid));
-        pause_shortly();
-    }
-    require(asleep == 20 && !atomic_load(&releaser.is_done), "the free did not wait");
-    require(HeapUnlock(heap), "HeapUnlock failed");
-    pthread_join(thread, NULL);
-    require(releaser.is_freed, "HeapFree failed");
-    require(HeapSize(heap, 0, releaser.block) == (SIZE_T)-1, "the block is still there");
-    end_notes(&notes);
 }
 
 /* Threads that allocate while spies come and go. */

@@ -5,21 +5,12 @@
  * processes where all are. That a thread waits is shown by its state, and by the order of
  * events.
  */
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "unit.h"
 
+#include "../api/asleep.h"
 #include "os/grace.h"
-
-static void pause_shortly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-}
 
 /* A thread that does what it is told. */
 enum order { NOTHING, ENTER, LEAVE, WAIT, END };
@@ -85,19 +76,6 @@ static void end_actor(struct actor *actor)
 {
     tell(actor, END);
     pthread_join(actor->thread, NULL);
-}
-
-static bool is_asleep(int tid)
-{
-    char path[64], text[512] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-    int file = open(path, O_RDONLY);
-    if (file < 0)
-        return false;
-    ssize_t length = read(file, text, sizeof text - 1);
-    close(file);
-    const char *name_end = length > 0 ? strrchr(text, ')') : NULL;
-    return name_end && name_end[1] == ' ' && name_end[2] == 'S';
 }
 
 /* It took the order, and sleeps again and again without having done it. */
