@@ -11,8 +11,8 @@
  *   spies attach THREADS CYCLES   an observer comes and goes while the threads allocate:
  *                                 how long mh_spy_attach and mh_spy_detach take, in us
  *   spies pause THREADS CYCLES    the longest pause between two operations of any thread
- *                                 in windows of 2 ms, with and without an attach at their
- *                                 beginning, in us
+ *                                 in windows of 2 ms, with an attach, a detach or neither
+ *                                 at their beginning, in us
  */
 #include <molehill/heapapi.h>
 #include <molehill/spy.h>
@@ -96,6 +96,12 @@ static void attach(void)
 {
     if (mh_spy_attach(&spy, MH_SPY_ALL) != 0)
         die("the spy cannot be attached");
+}
+
+static void detach(void)
+{
+    if (mh_spy_detach(&spy) != 0)
+        die("the spy cannot be detached");
 }
 
 static double time_batches(HANDLE heap)
@@ -232,8 +238,7 @@ static void measure_attach(unsigned threads, size_t cycles)
         uint64_t begin = now_ns();
         attach();
         uint64_t middle = now_ns();
-        if (mh_spy_detach(&spy) != 0)
-            die("the spy cannot be detached");
+        detach();
         attached[i] = (double)(middle - begin) / 1000;
         detached[i] = (double)(now_ns() - middle) / 1000;
     }
@@ -241,30 +246,33 @@ static void measure_attach(unsigned threads, size_t cycles)
     print_spread("detach", threads, detached, cycles);
 }
 
-/* The longest pause within 2 ms. */
-static double window(bool attaches)
+static void do_nothing(void)
+{
+}
+
+/* The longest pause within 2 ms, or within the change if that takes longer. */
+static double window(void (*change)(void))
 {
     struct timespec length = {.tv_nsec = 2 * 1000 * 1000};
     atomic_store(&longest_ns, 0);
-    if (attaches)
-        attach();
+    change();
     nanosleep(&length, NULL);
-    double us = (double)atomic_load(&longest_ns) / 1000;
-    if (attaches)
-        (void)mh_spy_detach(&spy);
-    return us;
+    return (double)atomic_load(&longest_ns) / 1000;
 }
 
 static void measure_pause(unsigned threads, size_t cycles)
 {
     double *plain = room_for(cycles);
     double *attaching = room_for(cycles);
+    double *detaching = room_for(cycles);
     for (size_t i = 0; i < cycles; i++) {
-        plain[i] = window(false);
-        attaching[i] = window(true);
+        plain[i] = window(do_nothing);
+        attaching[i] = window(attach);
+        detaching[i] = window(detach);
     }
     print_spread("pause", threads, plain, cycles);
     print_spread("pause-attach", threads, attaching, cycles);
+    print_spread("pause-detach", threads, detaching, cycles);
 }
 
 static void under_load(unsigned count, size_t cycles, void (*measure)(unsigned, size_t))

@@ -113,7 +113,7 @@ def latencies(report, cycles):
     report('\n## Coming and going under load: us, p50 p99 max')
     for line in run([WITH / 'perf/spies', 'attach', cores, cycles]).splitlines():
         report(line)
-    report('\n## Longest pause of any thread in 2 ms, with and without an attach: us, p50 p99 max')
+    report('\n## Longest pause of any thread in 2 ms, with a change at its start: us, p50 p99 max')
     for line in run([WITH / 'perf/spies', 'pause', max(cores - 1, 1), cycles]).splitlines():
         report(line)
 
