@@ -135,10 +135,6 @@ inline leave()
         count(phase, -1);
         phase = 0
     :: else ->
-        if
-        :: load(p, IS_FENCED) -> fence(p)
-        :: else
-        fi;
         store(p, READER(p), 0)
     fi
 }

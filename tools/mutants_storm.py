@@ -51,11 +51,14 @@ MUTANTS = [
          "        old = next;\n    }\n    mole_grace_wait();\n"),
     ], ["storm"]),
     ("freed_late_fast", "spies hear of a thread's own block when it is free", [
-        ("src/watch/fast.h", "    mole_spy_freed_fast(mole_fast_spied(cache, key), block, bytes);\n"
-         "    mole_tcache_enter(cache);\n", "    mole_tcache_enter(cache);\n"),
-        ("src/watch/fast.h", "mole_thread_slots(), span);\n    mole_tcache_leave(cache);\n",
-         "mole_thread_slots(), span);\n    mole_tcache_leave(cache);\n"
-         "    mole_spy_freed_fast(mole_fast_spied(cache, key), block, bytes);\n"),
+        ("src/watch/fast.h",
+         "    mole_spy_freed_fast(mole_fast_spied(cache, key), gone->block, gone->bytes);\n", ""),
+        ("src/watch/fast.h", """        return mole_fast_counted_down(cache, span);
+    mole_tcache_leave(cache);
+""", """        return mole_fast_counted_down(cache, span);
+    mole_tcache_leave(cache);
+    mole_spy_freed_fast(mole_fast_spied(cache, key), gone->block, gone->bytes);
+"""),
     ], ["storm"]),
     ("reallocated_late", "spies hear of a block that moved when the old one is gone", [
         ("src/watch/watch.c", "    mole_spy_reallocated(spied, &old, &now);\n"
@@ -67,7 +70,7 @@ MUTANTS = [
         ("src/api/heap.c", "    mole_watch_destroyed(heap);\n", ""),
     ], ["storm"]),
     ("hears_itself", "a spy hears of what its own callbacks do", [
-        ("src/spy/spy.c", "return unlikely(mole_spy_frames) && is_in_frames(entry);",
+        ("src/spy/spy.c", "return unlikely(mole_grace_thread.frames) && is_in_frames(entry);",
          "return (void)is_in_frames, (void)entry, false;"),
     ], ["storm"]),
     ("waits_owning", "mh_spy_detach waits while its thread owns a HeapLock", [

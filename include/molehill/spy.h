@@ -60,6 +60,11 @@ struct mh_spy {
      */
     size_t sample_bytes;
 
+    /*
+     * Callbacks find a last error of the thread's that is theirs alone: neither it nor
+     * errno is changed for who made the call.
+     */
+
     /* A block came; it is not the caller's yet. */
     void (*allocated)(void *context, void *heap, void *block, size_t bytes);
 

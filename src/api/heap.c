@@ -154,10 +154,16 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
                                                    LPVOID block, struct mole_span *span)
 {
-    if (!MOLE_HAS_SPIES || handle == MOLE_MALLOC_KEY || unlikely(mole_com_wants()))
+    if (!MOLE_HAS_SPIES || handle == MOLE_MALLOC_KEY)
         return free_slow(handle, flags, block);
-    bool is_freed = mole_fast_free(span, handle, block, how_of(flags));
-    return likely(is_freed) ? TRUE : free_slow(handle, flags, block);
+    struct mole_spy_block gone = {.block = block};
+    size_t index;
+    if (unlikely(!mole_fast_finds(span, handle, &gone, &index)))
+        return free_slow(handle, flags, block);
+    if (likely(mole_fast_free(span, handle, &gone, index, how_of(flags))))
+        return TRUE;
+    mole_last_error_fail(ERROR_INVALID_PARAMETER); /* freed from a callback */
+    return FALSE;
 }
 
 /*

@@ -5,6 +5,7 @@
 
 #include "base/atom.h"
 #include "os/thread.h"
+#include "spy/spy.h"
 
 /*
  * is_compat_a: compat:windows.
@@ -40,9 +41,16 @@ static int errno_of(DWORD code)
     }
 }
 
+/* The calling thread's last error, or that of the callback it is in. */
+static DWORD *last_error(void)
+{
+    return unlikely(mole_spy_is_in_callback()) ? &mole_thread_callback_error
+                                               : &mole_thread_last_error;
+}
+
 void mole_last_error_fail(DWORD code)
 {
-    mole_thread_last_error = code;
+    *last_error() = code;
     errno = mole_last_error_is_compat() ? (int)code : errno_of(code);
 }
 
@@ -56,18 +64,18 @@ void mole_last_error_fail_quietly(DWORD code)
 
 void mole_last_error_clear(void)
 {
-    mole_thread_last_error = NO_ERROR;
+    *last_error() = NO_ERROR;
     errno = mole_last_error_is_compat() ? 0 : EINVAL;
 }
 
 DWORD WINAPI GetLastError(void)
 {
-    return mole_thread_last_error;
+    return *last_error();
 }
 
 void WINAPI SetLastError(DWORD dwErrCode)
 {
-    mole_thread_last_error = dwErrCode;
+    *last_error() = dwErrCode;
     if (mole_last_error_is_compat())
         errno = (int)dwErrCode;
 }

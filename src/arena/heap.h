@@ -28,13 +28,15 @@
 
 /* Modes of a heap's word: they send operations to their slow paths. */
 enum {
-    MOLE_MODE_CLOSED = 1,   /* the gate: somebody holds the whole heap */
-    MOLE_MODE_SPIED = 2,    /* spies want to see all operations */
-    MOLE_MODE_FENCED = 4,   /* the gate works without mole_barrier_all */
-    MOLE_MODE_SAMPLED = 8,  /* spies want to see a sample: allocations only are sent */
-    MOLE_MODE_ASKED = 16,   /* spies want to be asked before an allocation */
-    MOLE_MODE_STOPPED = 32, /* shut, and for calls that pass the gate too */
-    MOLE_MODE_WATCHED = MOLE_MODE_SPIED | MOLE_MODE_SAMPLED | MOLE_MODE_ASKED,
+    MOLE_MODE_CLOSED = 1,    /* the gate: somebody holds the whole heap */
+    MOLE_MODE_SPIED = 2,     /* spies want to see all operations */
+    MOLE_MODE_FENCED = 4,    /* the gate works without mole_barrier_all */
+    MOLE_MODE_SAMPLED = 8,   /* spies want to see a sample: allocations only are sent */
+    MOLE_MODE_ASKED = 16,    /* spies want to be asked before an allocation */
+    MOLE_MODE_STOPPED = 32,  /* shut, and for calls that pass the gate too */
+    MOLE_MODE_RECORDED = 64, /* a COM spy may have records of blocks */
+    MOLE_MODE_WATCHED =
+        MOLE_MODE_SPIED | MOLE_MODE_SAMPLED | MOLE_MODE_ASKED | MOLE_MODE_RECORDED,
     MOLE_MODE_SHIFT = 16,
     MOLE_MODE_MASK = (1 << MOLE_MODE_SHIFT) - 1,
 };

@@ -89,8 +89,10 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes)
     struct mole_tcache *cache = mole_tls.malloc_cache;
     void *block;
     if (MOLE_HAS_SPIES && unlikely(!load_rlx(&direct_limit_a))) {
-        block = mole_fast_alloc_sampled(cache, MOLE_MALLOC_KEY, bytes);
-        if (likely(block) || (block = mole_watch_malloc(bytes)))
+        block = load_rlx(&cache->owner.spied_key_a) == MOLE_MALLOC_KEY
+                    ? mole_watch_malloc(bytes)
+                    : mole_fast_alloc_sampled(cache, MOLE_MALLOC_KEY, bytes);
+        if (likely(block))
             return block;
     }
     mole_tcache_enter(cache);

@@ -51,7 +51,7 @@ struct mole_grace_state mole_grace_state;
 static struct mole_grace_reader *unknown[MOLE_GRACE_VISITS];
 static struct mole_grace_reader *nobody;
 
-_Thread_local struct mole_grace_reader **mole_grace_place = unknown;
+_Thread_local struct mole_grace_thread mole_grace_thread = {.place = unknown};
 static _Thread_local uint16_t depth[2]; /* counted sections open, by phase */
 
 /* The reader of the thread that forked, if it had sections open: in the child. */
@@ -171,21 +171,21 @@ static struct mole_grace enter_counted(void)
 static bool may_join(void)
 {
     return urcu.is_loaded && !depth[0] && !depth[1] &&
-           (uintptr_t)mole_grace_place - (uintptr_t)unknown < sizeof unknown;
+           (uintptr_t)mole_grace_thread.place - (uintptr_t)unknown < sizeof unknown;
 }
 
 /* Have liburcu know the calling thread. It is in a section then. */
 static void join_urcu(void)
 {
-    mole_grace_place = &nobody; /* while liburcu itself allocates */
+    mole_grace_thread.place = &nobody; /* while liburcu itself allocates */
     urcu.read_lock();
-    mole_grace_place = urcu.find_tls(&urcu.reader);
+    mole_grace_thread.place = urcu.find_tls(&urcu.reader);
 }
 
 /* A section inside another one, one of a thread's first, or one that is to be counted. */
 struct mole_grace mole_grace_enter_slow(void)
 {
-    struct mole_grace_reader *reader = *mole_grace_place;
+    struct mole_grace_reader *reader = *mole_grace_thread.place;
     if (reader) {
         store_rlx(&reader->open_a, load_rlx(&reader->open_a) + 1);
         return (struct mole_grace){.reader = reader};
@@ -193,12 +193,12 @@ struct mole_grace mole_grace_enter_slow(void)
     /* A thread that had a reader and has none any more is ending. */
     if (!may_join())
         return enter_counted();
-    if (mole_grace_place < &unknown[MOLE_GRACE_VISITS - 1]) {
-        mole_grace_place++;
+    if (mole_grace_thread.place < &unknown[MOLE_GRACE_VISITS - 1]) {
+        mole_grace_thread.place++;
         return enter_counted();
     }
     join_urcu();
-    return (struct mole_grace){.reader = *mole_grace_place};
+    return (struct mole_grace){.reader = *mole_grace_thread.place};
 }
 
 void mole_grace_leave_slow(struct mole_grace section)
@@ -212,7 +212,7 @@ void mole_grace_introduce(void)
     if (!may_join())
         return;
     join_urcu();
-    mole_grace_leave((struct mole_grace){.reader = *mole_grace_place});
+    mole_grace_leave((struct mole_grace){.reader = *mole_grace_thread.place});
 }
 
 static bool is_open(struct mole_grace_reader *reader)
@@ -222,7 +222,7 @@ static bool is_open(struct mole_grace_reader *reader)
 
 bool mole_grace_is_inside(void)
 {
-    return depth[0] || depth[1] || is_open(*mole_grace_place) ||
+    return depth[0] || depth[1] || is_open(*mole_grace_thread.place) ||
            (carried_thread == mole_thread_self() && is_open(carried));
 }
 
@@ -276,7 +276,7 @@ void mole_grace_wait(void)
 
 void mole_grace_end_thread(void)
 {
-    mole_grace_place = &nobody;
+    mole_grace_thread.place = &nobody;
 }
 
 /*
@@ -297,7 +297,7 @@ static void forget_reader(const void *reader)
  */
 void mole_grace_repair(void)
 {
-    struct mole_grace_reader *reader = *mole_grace_place;
+    struct mole_grace_reader *reader = *mole_grace_thread.place;
     pthread_mutex_init(&wait_lock, NULL);
     if (is_open(reader))
         carried = reader, carried_thread = mole_thread_self();
@@ -306,7 +306,7 @@ void mole_grace_repair(void)
     if (reader && urcu.is_ours)
         forget_reader(reader);
     urcu.is_loaded = false;
-    mole_grace_place = unknown;
+    mole_grace_thread.place = unknown;
     store_rlx(&inside_a[0], depth[0]);
     store_rlx(&inside_a[1], depth[1]);
 }

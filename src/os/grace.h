@@ -73,10 +73,13 @@ struct mole_grace_state {
 };
 extern mole_own struct mole_grace_state mole_grace_state;
 
-/*
- * Where liburcu notes the thread's reader; NULL is noted there when it has none.
- */
-extern mole_own _Thread_local struct mole_grace_reader **mole_grace_place
+/* What sections and callbacks need of the thread: together, to be found at once. */
+struct mole_grace_thread {
+    /* Where liburcu notes the thread's reader; NULL is noted there when it has none. */
+    struct mole_grace_reader **place;
+    const struct mole_set_frame *frames; /* spy/spy.c's: the callbacks it is in */
+};
+extern mole_own _Thread_local struct mole_grace_thread mole_grace_thread
     __attribute__((tls_model("initial-exec")));
 
 /*
@@ -99,7 +102,7 @@ mole_slow void mole_grace_leave_slow(struct mole_grace section);
  */
 mole_hot struct mole_grace_reader *mole_grace_enter_fast(void)
 {
-    struct mole_grace_reader *reader = *mole_grace_place;
+    struct mole_grace_reader *reader = *mole_grace_thread.place;
     if (unlikely(!reader || load_rlx_folded(&reader->open_a) & MOLE_GRACE_NESTING))
         return NULL;
     store_rlx(&reader->open_a, load_rlx(mole_grace_state.period_a));
@@ -109,12 +112,10 @@ mole_hot struct mole_grace_reader *mole_grace_enter_fast(void)
     return reader;
 }
 
+/* Close a section that mole_grace_enter_fast opened: it is the outermost. */
 mole_hot void mole_grace_leave_fast(struct mole_grace_reader *reader)
 {
-    fence_compiler();
-    if (unlikely(load_rlx_folded(&mole_grace_state.is_fenced_a)))
-        fence_seq_cst();
-    store_rel(&reader->open_a, load_rlx(&reader->open_a) - 1); /* HB-GRACE-1 */
+    store_rel(&reader->open_a, 0); /* HB-GRACE-1 */
 }
 
 mole_hot struct mole_grace mole_grace_enter(void)
@@ -130,7 +131,8 @@ mole_hot void mole_grace_leave(struct mole_grace section)
     if (unlikely(!section.reader))
         mole_grace_leave_slow(section);
     else
-        mole_grace_leave_fast(section.reader);
+        store_rel(&section.reader->open_a, /* HB-GRACE-1 */
+                  load_rlx(&section.reader->open_a) - 1);
 }
 
 /* Whether the calling thread is inside a section; then it must not wait. */

@@ -11,6 +11,7 @@
 #include "os/pages.h"
 
 _Thread_local uint32_t mole_thread_last_error;
+_Thread_local uint32_t mole_thread_callback_error;
 
 /*
  * acquired_a: locks acquired since the start.

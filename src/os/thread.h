@@ -53,6 +53,10 @@ void mole_thread_arm(void *value);
 extern mole_own _Thread_local uint32_t mole_thread_last_error
     __attribute__((tls_model("initial-exec")));
 
+/* The same inside callbacks: what they fail at does not show outside. */
+extern mole_own _Thread_local uint32_t mole_thread_callback_error
+    __attribute__((tls_model("initial-exec")));
+
 /*
  * Something that only the calling thread has: its thread pointer. Kept by a fork's child,
  * unlike the thread id. Never 0 or 1.

@@ -9,10 +9,6 @@
 #include "os/thread.h"
 #include "spy/spy.h"
 
-/* The callbacks that the thread is in. */
-extern mole_own _Thread_local const struct mole_set_frame *mole_spy_frames
-    __attribute__((tls_model("initial-exec")));
-
 /* The events inside a section that is open: any number of spies, or none. */
 mole_slow void mole_spy_tell_allocated(const struct mole_set *set, struct mole_spied heap,
                                        void *block, size_t bytes);
@@ -30,17 +26,14 @@ mole_hot void mole_spy_call(const struct mole_set_entry *entry,
                             void (*tell)(void *, void *, void *, size_t), void *name,
                             void *block, size_t bytes)
 {
-    int *error = mole_thread_errno();
-    int saved = *error;
-    uint32_t last_error = mole_thread_last_error;
-    mole_spy_frames = &entry->frame;
+    int saved = *mole_thread_errno();
+    mole_grace_thread.frames = &entry->frame;
     tell(entry->spy.context, name, block, bytes);
-    mole_spy_frames = NULL;
-    /* No stores if they change nothing: they would have the next call wait for them. */
+    mole_grace_thread.frames = NULL;
+    /* No store if it changes nothing: the next call would have to wait for it. */
+    int *error = mole_thread_errno(); /* found anew: there is no register to keep it in */
     if (unlikely(*error != saved))
         *error = saved;
-    if (unlikely(mole_thread_last_error != last_error))
-        mole_thread_last_error = last_error;
 }
 
 mole_hot void mole_spy_allocated_fast(struct mole_spied heap, void *block, size_t bytes)

@@ -6,12 +6,10 @@
 #include "base/draw.h"
 #include "spy/fast.h"
 
-_Thread_local const struct mole_set_frame *mole_spy_frames;
-
 /* A spy hears nothing of what its own callbacks do. */
 static mole_slow bool is_in_frames(const struct mole_set_entry *entry)
 {
-    for (const struct mole_set_frame *frame = mole_spy_frames; frame;
+    for (const struct mole_set_frame *frame = mole_grace_thread.frames; frame;
          frame = frame->outer)
         if (frame->key == entry->key)
             return true;
@@ -20,12 +18,17 @@ static mole_slow bool is_in_frames(const struct mole_set_entry *entry)
 
 mole_hot bool is_busy_in(const struct mole_set_entry *entry)
 {
-    return unlikely(mole_spy_frames) && is_in_frames(entry);
+    return unlikely(mole_grace_thread.frames) && is_in_frames(entry);
 }
 
 bool mole_spy_is_inside(void)
 {
-    return mole_spy_frames || mole_grace_is_inside();
+    return mole_grace_thread.frames || mole_grace_is_inside();
+}
+
+bool mole_spy_is_in_callback(void)
+{
+    return mole_grace_thread.frames;
 }
 
 mole_hot bool is_in_scope(const struct mole_set_entry *entry, uint64_t scope)
@@ -127,13 +130,14 @@ mole_hot bool tell_inside(const struct mole_set *set, struct mole_spied heap,
         if (event->is_of_heap ? !hears_of_heap(entry, heap.scope)
                               : !hears(entry, heap.scope, event->mark))
             continue;
-        struct mole_set_frame frame = {.key = entry->key, .outer = mole_spy_frames};
+        struct mole_set_frame frame = {.key = entry->key,
+                                       .outer = mole_grace_thread.frames};
         int saved = errno;
-        uint32_t last_error = mole_thread_last_error;
-        mole_spy_frames = &frame;
+        uint32_t last_error = mole_thread_callback_error; /* of an outer callback */
+        mole_grace_thread.frames = &frame;
         goes_on = tell(entry, heap.name, event);
-        mole_spy_frames = frame.outer;
-        mole_thread_last_error = last_error;
+        mole_grace_thread.frames = frame.outer;
+        mole_thread_callback_error = last_error;
         errno = saved;
     }
     return goes_on;

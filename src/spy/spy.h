@@ -42,6 +42,9 @@ unsigned mole_spy_wants(uint64_t scope);
  */
 bool mole_spy_is_inside(void);
 
+/* Whether it is inside a callback, which has errno and the last error of its own. */
+bool mole_spy_is_in_callback(void);
+
 /*
  * A block was picked for `bytes` that it came with or grew by, by the countdown of
  * whoever samples most: the mark for all who hear of it, those of `mark` included, which

@@ -72,37 +72,62 @@ mole_hot void *mole_fast_alloc_spied(struct mole_tcache *cache, void *key, size_
 /* The same for either kind. */
 mole_hot void *mole_fast_alloc(struct mole_tcache *cache, void *key, size_t bytes)
 {
-    if (load_rlx(&cache->owner.spied_key_a) == key)
-        return mole_fast_alloc_spied(cache, key, bytes);
-    if (load_rlx(&cache->owner.sampled_key_a) == key)
-        return mole_fast_alloc_sampled(cache, key, bytes);
-    return NULL;
+    void *block = mole_fast_alloc_spied(cache, key, bytes);
+    if (likely(block) || load_rlx(&cache->owner.sampled_key_a) != key)
+        return block;
+    return mole_fast_alloc_sampled(cache, key, bytes);
+}
+
+/* A live block of a spied heap, of a span whose owner the thread is; or false. */
+mole_hot bool mole_fast_finds(const struct mole_span *span, const void *key,
+                              struct mole_spy_block *block, size_t *index)
+{
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
+    if (unlikely(load_rlx(&cache->owner.spied_key_a) != key ||
+                 !mole_span_index(span, block->block, index)))
+        return false;
+    uint16_t entry = load_rlx(&span->entry_a[*index]);
+    block->bytes =
+        key == MOLE_MALLOC_KEY ? span->block_bytes : entry & ~(unsigned)MOLE_LIVE;
+    return likely(mole_span_entry_is_live(entry));
+}
+
+/* The heap has got another mode meanwhile. */
+static mole_slow bool mole_fast_free_late(struct mole_span *span, size_t index,
+                                          unsigned how)
+{
+    return mole_block_free(span, span->base + index * span->block_bytes, how);
+}
+
+/* The slab's countdown ended with this free. */
+static mole_slow bool mole_fast_counted_down(struct mole_tcache *cache,
+                                             struct mole_span *span)
+{
+    mole_tcache_counted_down(cache, mole_thread_slots(), span);
+    mole_tcache_leave(cache);
+    return true;
 }
 
 /*
- * Free a block of a spied heap, after the spies have heard of it: of a span whose owner
- * the thread is. False: take the other way, nothing has happened.
+ * Free the block that mole_fast_finds found, after the spies have heard of it. What can
+ * be found again is not kept over the callback.
  */
-mole_hot bool mole_fast_free(struct mole_span *span, void *key, void *block, unsigned how)
+mole_hot bool mole_fast_free(struct mole_span *span, void *key,
+                             const struct mole_spy_block *gone, size_t index,
+                             unsigned how)
 {
     struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
-    size_t index;
-    if (unlikely(load_rlx(&cache->owner.spied_key_a) != key ||
-                 !mole_span_index(span, block, &index)))
-        return false;
-    uint16_t entry = load_rlx(&span->entry_a[index]);
-    if (unlikely(!mole_span_entry_is_live(entry)))
-        return false;
-    size_t bytes =
-        key == MOLE_MALLOC_KEY ? span->block_bytes : entry & ~(unsigned)MOLE_LIVE;
-    mole_spy_freed_fast(mole_fast_spied(cache, key), block, bytes);
+    mole_spy_freed_fast(mole_fast_spied(cache, key), gone->block, gone->bytes);
+    mole_forget(span);
+    mole_forget(index);
+    cache = (struct mole_tcache *)(void *)span->owner;
     mole_tcache_enter(cache);
     if (unlikely(load_acq(&cache->owner.spied_key_a) != key)) { /* HB-GATE-2 */
         mole_tcache_leave(cache);
-        return mole_block_free(span, block, how);
+        return mole_fast_free_late(span, index, how);
     }
     if (unlikely(!mole_tcache_push(span, index)))
-        mole_tcache_counted_down(cache, mole_thread_slots(), span);
+        return mole_fast_counted_down(cache, span);
     mole_tcache_leave(cache);
     return true;
 }

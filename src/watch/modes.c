@@ -22,7 +22,7 @@ static unsigned modes_of(const struct mole_heap *heap, uint64_t id)
         id = MOLE_SPY_ON_MALLOC;
     unsigned modes = modes_for(mole_spy_wants(id));
     if (heap == mole_process_heap() && process_heap_is_wanted && process_heap_is_wanted())
-        modes |= MOLE_MODE_SPIED;
+        modes |= MOLE_MODE_SPIED | MOLE_MODE_RECORDED;
     return modes;
 }
 

@@ -251,6 +251,30 @@ HEAP_CASE(spy_veto, callbacks_change_neither_errno_nor_the_last_error)
     detach(&notes.spy);
 }
 
+/* Fails, has another spy's callbacks come, and looks at its own last error again. */
+static void fail_and_use(void *context, void *heap, void *block, size_t bytes)
+{
+    note_allocated(context, heap, block, bytes);
+    SetLastError(77);
+    HANDLE private = HeapCreate(0, 0, 0);
+    give_back(private, take(private, 0, bytes));
+    require(HeapDestroy(private), "HeapDestroy failed");
+    require(GetLastError() == 77, "another spy's callback changed a callback's error");
+}
+
+HEAP_CASE(spy_veto, a_callback_has_a_last_error_of_its_own)
+{
+    notes_init(&notes);
+    notes.spy.allocated = fail_and_use;
+    attach(&notes.spy, heap);
+    begin_disturbing(&others, MH_SPY_ALL);
+    use_disturbed(heap);
+    require(atomic_load(&others.count) > 1000, "the other spy was not told");
+    detach(&others.spy);
+    use_disturbed(heap);
+    end_notes(&notes);
+}
+
 Test(spy_veto, callbacks_of_heaps_change_neither_errno_nor_the_last_error)
 {
     begin_disturbing(&notes, MH_SPY_ALL);
