@@ -33,14 +33,26 @@ MUTANTS = [
     ], ["storm/tsan"]),
     ("late_section", "the spies are looked up, and then the section is opened", [
         # The pause only makes it likelier that somebody comes between the two.
-        ("src/spy/fast.h", "mole_spy_freed_fast(struct mole_spied heap, void *block, "
-         "size_t bytes)\n{\n", "mole_spy_freed_fast(struct mole_spied heap, void *block, "
-         "size_t bytes)\n{\n    const struct mole_set *early = mole_set_current();\n"
-         "    mole_thread_yield();\n"),
-        ("src/spy/fast.h", "        mole_spy_freed(heap, block, bytes, MOLE_SPY_NO_MARK);\n"
-         "        return;\n    }\n    const struct mole_set *set = mole_set_current();\n",
-         "        mole_spy_freed(heap, block, bytes, MOLE_SPY_NO_MARK);\n"
-         "        return;\n    }\n    const struct mole_set *set = early;\n"),
+        ("src/spy/fast.h", """        mole_spy_freed(heap, block, bytes, MOLE_SPY_NO_MARK);
+        return;
+    }
+    const struct mole_set *set = load_acq(view->set_a); /* HB-SET-1 */
+""", """        mole_spy_freed(heap, block, bytes, MOLE_SPY_NO_MARK);
+        return;
+    }
+    const struct mole_set *set = early;
+"""),
+        ("src/spy/fast.h", """                                  struct mole_spied heap, void *block, size_t bytes)
+{
+    struct mole_grace_reader *reader = mole_grace_enter_fast(view->grace);
+    if (unlikely(!reader)) {
+        mole_spy_freed(""", """                                  struct mole_spied heap, void *block, size_t bytes)
+{
+    const struct mole_set *early = load_acq(view->set_a);
+    mole_thread_yield();
+    struct mole_grace_reader *reader = mole_grace_enter_fast(view->grace);
+    if (unlikely(!reader)) {
+        mole_spy_freed("""),
     ], ["storm"]),
     ("relaxed_set", "a set is published without release", [
         ("src/spy/set.c", "store_rel(&mole_set_a, set);", "store_rlx(&mole_set_a, set);"),
@@ -49,16 +61,6 @@ MUTANTS = [
         ("src/spy/set.c", "    mole_grace_wait();\n", ""),
         ("src/spy/set.c", "        old = next;\n    }\n",
          "        old = next;\n    }\n    mole_grace_wait();\n"),
-    ], ["storm"]),
-    ("freed_late_fast", "spies hear of a thread's own block when it is free", [
-        ("src/watch/fast.h",
-         "    mole_spy_freed_fast(mole_fast_spied(cache, key), gone->block, gone->bytes);\n", ""),
-        ("src/watch/fast.h", """        return mole_fast_counted_down(cache, span);
-    mole_tcache_leave(cache);
-""", """        return mole_fast_counted_down(cache, span);
-    mole_tcache_leave(cache);
-    mole_spy_freed_fast(mole_fast_spied(cache, key), gone->block, gone->bytes);
-"""),
     ], ["storm"]),
     ("reallocated_late", "spies hear of a block that moved when the old one is gone", [
         ("src/watch/watch.c", "    mole_spy_reallocated(spied, &old, &now);\n"

@@ -103,7 +103,8 @@ static __attribute__((noinline)) LPVOID alloc_watched(HANDLE handle, DWORD flags
 {
     if (!MOLE_HAS_SPIES || unlikely(handle == MOLE_MALLOC_KEY))
         return alloc_slow(handle, flags, bytes);
-    void *block = mole_fast_alloc(mole_thread_recent(handle), handle, bytes);
+    void *block =
+        mole_fast_alloc(mole_spy_here(), mole_thread_recent(handle), handle, bytes);
     return likely(block) ? block : alloc_slow(handle, flags, bytes);
 }
 
@@ -160,7 +161,8 @@ static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
     size_t index;
     if (unlikely(!mole_fast_finds(span, handle, &gone, &index)))
         return free_slow(handle, flags, block);
-    if (likely(mole_fast_free(span, handle, &gone, index, how_of(flags))))
+    if (likely(
+            mole_fast_free(mole_spy_here(), span, handle, &gone, index, how_of(flags))))
         return TRUE;
     mole_last_error_fail(ERROR_INVALID_PARAMETER); /* freed from a callback */
     return FALSE;

@@ -5,6 +5,7 @@
 #include "os/pages.h"
 
 struct mole_map_view mole_map;
+const struct mole_map_view *const mole_span_map = &mole_map;
 
 /*
  * follower_a: the second view, or NULL.

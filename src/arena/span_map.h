@@ -69,6 +69,9 @@ void mole_span_map_set(void *start, size_t pages, struct mole_span *span);
 /* The same for nobody. */
 void mole_span_map_clear(void *start, size_t pages);
 
+/* The map, for who is not in the core. */
+extern mole_shared const struct mole_map_view *const mole_span_map;
+
 /* Reserve the table for a region of `bytes` at `base`. */
 bool mole_span_map_init(void *base, size_t bytes) mole_must_check;
 

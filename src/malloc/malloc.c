@@ -83,20 +83,25 @@ void *mole_malloc_alloc_slow(size_t bytes, size_t align, bool zero)
     return block;
 }
 
+/* Of a heap that spies watch. NULL: take the long way, nothing has happened. */
+static __attribute__((noinline)) void *alloc_watched(size_t bytes)
+{
+    struct mole_tcache *cache = mole_tls.malloc_cache;
+    void *block = mole_fast_alloc(&mole_spy_view, cache, MOLE_MALLOC_KEY, bytes);
+    return likely(block) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
+}
+
 /* Requests above the direct sizes that still come from slabs: one step longer. */
 static __attribute__((noinline)) void *alloc_medium(size_t bytes)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
     void *block;
-    if (MOLE_HAS_SPIES && unlikely(!load_rlx(&direct_limit_a))) {
-        block = load_rlx(&cache->owner.spied_key_a) == MOLE_MALLOC_KEY
-                    ? mole_watch_malloc(bytes)
-                    : mole_fast_alloc_sampled(cache, MOLE_MALLOC_KEY, bytes);
-        if (likely(block))
-            return block;
-    }
     mole_tcache_enter(cache);
     size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */
+    if (MOLE_HAS_SPIES && unlikely(!limit)) {
+        mole_tcache_leave(cache);
+        return alloc_watched(bytes);
+    }
     bool is_done =
         bytes - 1 < MOLE_SLAB_MAX && limit &&
         mole_tcache_pop(cache->current[mole_size_class_of(bytes)], MOLE_WHOLE, &block);
@@ -143,6 +148,20 @@ static mole_slow void free_slow(void *block)
     if (!span || !mole_watch_free(span, block, 0))
         refuse("free", block);
     errno = saved;
+}
+
+/* Of a heap that spies watch. False: take the long way, nothing has happened. */
+static __attribute__((noinline)) bool free_watched(void *block)
+{
+    uintptr_t page;
+    if (!mole_span_map_has(mole_span_map, block, &page))
+        return false;
+    struct mole_span *span = load_acq(&mole_span_map->table[page]); /* HB-MAP-1 */
+    struct mole_spy_block gone = {.block = block};
+    size_t index;
+    return span->owner == &mole_tls.malloc_cache->owner &&
+           mole_fast_finds(span, MOLE_MALLOC_KEY, &gone, &index) &&
+           mole_fast_free(&mole_spy_view, span, MOLE_MALLOC_KEY, &gone, index, 0);
 }
 
 /* The slab's countdown ended with this free. */
@@ -196,7 +215,7 @@ void MALLOC_NAME(free)(void *block)
     return;
 slow:
     mole_tcache_leave(cache);
-    if (!MOLE_HAS_SPIES || !mole_watch_mfree(block))
+    if (!MOLE_HAS_SPIES || !free_watched(block))
         free_slow(block);
 }
 

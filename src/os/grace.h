@@ -79,7 +79,7 @@ struct mole_grace_thread {
     struct mole_grace_reader **place;
     const struct mole_set_frame *frames; /* spy/spy.c's: the callbacks it is in */
 };
-extern mole_own _Thread_local struct mole_grace_thread mole_grace_thread
+extern mole_shared _Thread_local struct mole_grace_thread mole_grace_thread
     __attribute__((tls_model("initial-exec")));
 
 /*
@@ -100,14 +100,15 @@ mole_slow void mole_grace_leave_slow(struct mole_grace section);
  * Open a section, if that is as easy as it mostly is: the thread is in no other, and has
  * a reader. Else NULL, and none is open.
  */
-mole_hot struct mole_grace_reader *mole_grace_enter_fast(void)
+mole_hot struct mole_grace_reader *
+mole_grace_enter_fast(const struct mole_grace_state *state)
 {
     struct mole_grace_reader *reader = *mole_grace_thread.place;
     if (unlikely(!reader || load_rlx_folded(&reader->open_a) & MOLE_GRACE_NESTING))
         return NULL;
-    store_rlx(&reader->open_a, load_rlx(mole_grace_state.period_a));
+    store_rlx(&reader->open_a, load_rlx(state->period_a));
     fence_compiler();
-    if (unlikely(load_rlx_folded(&mole_grace_state.is_fenced_a)))
+    if (unlikely(load_rlx_folded(&state->is_fenced_a)))
         fence_seq_cst();
     return reader;
 }
@@ -120,7 +121,7 @@ mole_hot void mole_grace_leave_fast(struct mole_grace_reader *reader)
 
 mole_hot struct mole_grace mole_grace_enter(void)
 {
-    struct mole_grace_reader *reader = mole_grace_enter_fast();
+    struct mole_grace_reader *reader = mole_grace_enter_fast(&mole_grace_state);
     if (unlikely(!reader))
         return mole_grace_enter_slow();
     return (struct mole_grace){.reader = reader};

@@ -79,10 +79,13 @@ uint64_t mole_thread_serial(void);
 extern mole_own ptrdiff_t mole_thread_errno_offset;
 void mole_thread_find_errno(void);
 
-/* The thread's errno, without the indirect call that the name stands for. */
-mole_hot int *mole_thread_errno(void)
+/*
+ * The thread's errno, given that offset, without the indirect call that the name stands
+ * for.
+ */
+mole_hot int *mole_thread_errno_at(ptrdiff_t offset)
 {
-    return (int *)(void *)((char *)__builtin_thread_pointer() + mole_thread_errno_offset);
+    return (int *)(void *)((char *)__builtin_thread_pointer() + offset);
 }
 
 /* A moment of waiting for another processor. */

@@ -6,6 +6,9 @@
 #include "base/draw.h"
 #include "spy/fast.h"
 
+const struct mole_spy_view mole_spy_view = {&mole_grace_state, &mole_set_a,
+                                            &mole_thread_errno_offset};
+
 /* A spy hears nothing of what its own callbacks do. */
 static mole_slow bool is_in_frames(const struct mole_set_entry *entry)
 {

@@ -56,8 +56,10 @@ uint64_t mole_spy_pick(struct mole_spied heap, size_t bytes, uint64_t mark,
 /* False: a spy vetoes. */
 bool mole_spy_may_allocate(struct mole_spied heap, size_t bytes) mole_must_check;
 
-void mole_spy_allocated(struct mole_spied heap, void *block, size_t bytes, uint64_t mark);
-void mole_spy_freed(struct mole_spied heap, void *block, size_t bytes, uint64_t mark);
+mole_shared void mole_spy_allocated(struct mole_spied heap, void *block, size_t bytes,
+                                    uint64_t mark);
+mole_shared void mole_spy_freed(struct mole_spied heap, void *block, size_t bytes,
+                                uint64_t mark);
 
 /* A block, as it is told of. */
 struct mole_spy_block {

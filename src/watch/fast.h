@@ -54,7 +54,8 @@ mole_hot void *mole_fast_alloc_sampled(struct mole_tcache *cache, void *key, siz
 }
 
 /* A block of a spied heap, of which the spies have heard; or NULL. `cache` as above. */
-mole_hot void *mole_fast_alloc_spied(struct mole_tcache *cache, void *key, size_t bytes)
+mole_hot void *mole_fast_alloc_spied(const struct mole_spy_view *view,
+                                     struct mole_tcache *cache, void *key, size_t bytes)
 {
     void *block = NULL;
     mole_tcache_enter(cache);
@@ -65,14 +66,15 @@ mole_hot void *mole_fast_alloc_spied(struct mole_tcache *cache, void *key, size_
         return NULL;
     if (key == MOLE_MALLOC_KEY)
         bytes = cache->direct[(bytes - 1) / MOLE_ALIGN]->block_bytes;
-    mole_spy_allocated_fast(mole_fast_spied(cache, key), block, bytes);
+    mole_spy_allocated_fast(view, mole_fast_spied(cache, key), block, bytes);
     return block;
 }
 
 /* The same for either kind. */
-mole_hot void *mole_fast_alloc(struct mole_tcache *cache, void *key, size_t bytes)
+mole_hot void *mole_fast_alloc(const struct mole_spy_view *view,
+                               struct mole_tcache *cache, void *key, size_t bytes)
 {
-    void *block = mole_fast_alloc_spied(cache, key, bytes);
+    void *block = mole_fast_alloc_spied(view, cache, key, bytes);
     if (likely(block) || load_rlx(&cache->owner.sampled_key_a) != key)
         return block;
     return mole_fast_alloc_sampled(cache, key, bytes);
@@ -112,12 +114,12 @@ static mole_slow bool mole_fast_counted_down(struct mole_tcache *cache,
  * Free the block that mole_fast_finds found, after the spies have heard of it. What can
  * be found again is not kept over the callback.
  */
-mole_hot bool mole_fast_free(struct mole_span *span, void *key,
-                             const struct mole_spy_block *gone, size_t index,
+mole_hot bool mole_fast_free(const struct mole_spy_view *view, struct mole_span *span,
+                             void *key, const struct mole_spy_block *gone, size_t index,
                              unsigned how)
 {
     struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
-    mole_spy_freed_fast(mole_fast_spied(cache, key), gone->block, gone->bytes);
+    mole_spy_freed_fast(view, mole_fast_spied(cache, key), gone->block, gone->bytes);
     mole_forget(span);
     mole_forget(index);
     cache = (struct mole_tcache *)(void *)span->owner;

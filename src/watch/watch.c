@@ -187,21 +187,6 @@ void *mole_watch_resize(struct mole_span *span, void *block, size_t bytes, unsig
     return mole_block_resize(span, block, bytes, how);
 }
 
-void *mole_watch_malloc(size_t bytes)
-{
-    return mole_fast_alloc_spied(mole_tls.malloc_cache, MOLE_MALLOC_KEY, bytes);
-}
-
-bool mole_watch_mfree(void *block)
-{
-    struct mole_span *span = mole_span_map_find(block);
-    struct mole_spy_block gone = {.block = block};
-    size_t index;
-    return span->owner == &mole_tls.malloc_cache->owner &&
-           mole_fast_finds(span, MOLE_MALLOC_KEY, &gone, &index) &&
-           mole_fast_free(span, MOLE_MALLOC_KEY, &gone, index, 0);
-}
-
 void mole_watch_created(struct mole_heap *heap)
 {
     if (unlikely(!mole_set_is_empty()))

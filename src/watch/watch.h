@@ -29,13 +29,6 @@ mole_shared bool mole_watch_free(struct mole_span *span, void *block, unsigned h
 mole_shared void *mole_watch_resize(struct mole_span *span, void *block, size_t bytes,
                                     unsigned how) mole_must_check;
 
-/*
- * The fast paths of malloc's heap while it is watched (watch/fast.h). NULL, false: take
- * the other way, nothing has happened.
- */
-mole_shared void *mole_watch_malloc(size_t bytes) mole_must_check;
-mole_shared bool mole_watch_mfree(void *block) mole_must_check;
-
 /* A heap was made, and nobody else knows of it; it is about to end. */
 void mole_watch_created(struct mole_heap *heap);
 void mole_watch_destroyed(struct mole_heap *heap);
