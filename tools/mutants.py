@@ -573,7 +573,8 @@ MUTANTS = [
     ], ["api/spy"]),
     Mutant("freed_too_late_fast", "the same on the fast path", [
         ("src/watch/fast.h",
-         "    mole_spy_freed_fast(view, mole_fast_spied(cache, key), gone->block, gone->bytes);\n", ""),
+         "    mole_spy_freed_fast(view, mole_fast_spied(cache, key), gone->block, "
+         "gone->bytes);\n", ""),
         ("src/watch/fast.h", """        return mole_fast_counted_down(cache, span);
     mole_tcache_leave(cache);
 """, """        return mole_fast_counted_down(cache, span);

@@ -42,13 +42,10 @@ MUTANTS = [
     }
     const struct mole_set *set = early;
 """),
-        ("src/spy/fast.h", """                                  struct mole_spied heap, void *block, size_t bytes)
-{
-    struct mole_grace_reader *reader = mole_grace_enter_fast(view->grace);
+        ("src/spy/fast.h", "    struct mole_grace_reader *reader = "
+         """mole_grace_enter_fast(view->grace);
     if (unlikely(!reader)) {
-        mole_spy_freed(""", """                                  struct mole_spied heap, void *block, size_t bytes)
-{
-    const struct mole_set *early = load_acq(view->set_a);
+        mole_spy_freed(""", """    const struct mole_set *early = load_acq(view->set_a);
     mole_thread_yield();
     struct mole_grace_reader *reader = mole_grace_enter_fast(view->grace);
     if (unlikely(!reader)) {
