@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <criterion/criterion.h>
-#include <molehill/heapapi.h>
 #include <molehill/spy.h>
+
+#include "support.h"
 
 static size_t told_old, told_new;
 
@@ -27,20 +27,20 @@ Test(spy_mark, a_block_that_leaves_every_sample_keeps_its_right_size)
         .size = sizeof all, .reallocated = note_reallocated, .freed = note_freed};
     struct mh_spy first = {.size = sizeof first, .sample_bytes = 1};
     struct mh_spy seldom = {.size = sizeof seldom, .sample_bytes = (size_t)1 << 60};
-    cr_assert_eq(mh_spy_attach(&all, heap), 0);
-    cr_assert_eq(mh_spy_attach(&first, heap), 0);
+    require(mh_spy_attach(&all, heap) == 0, "a spy cannot be attached");
+    require(mh_spy_attach(&first, heap) == 0, "a spy cannot be attached");
     void *block = HeapAlloc(heap, 0, 40000);
-    cr_assert_eq(mh_spy_detach(&first), 0);
-    cr_assert_eq(mh_spy_attach(&seldom, heap), 0);
-    cr_assert_eq(mh_spy_attach(&first, elsewhere), 0);
+    require(mh_spy_detach(&first) == 0, "a spy cannot be detached");
+    require(mh_spy_attach(&seldom, heap) == 0, "a spy cannot be attached");
+    require(mh_spy_attach(&first, elsewhere) == 0, "a spy cannot be attached");
     for (size_t bytes = 40100; bytes <= 40800; bytes += 100) {
         block = HeapReAlloc(heap, 0, block, bytes);
-        cr_expect_eq(told_old, bytes - 100, "%zu bytes, not %zu", told_old, bytes - 100);
-        cr_expect_eq(told_new, bytes, "%zu bytes, not %zu", told_new, bytes);
+        require(told_old == bytes - 100, "%zu bytes, not %zu", told_old, bytes - 100);
+        require(told_new == bytes, "%zu bytes, not %zu", told_new, bytes);
     }
-    cr_assert(HeapFree(heap, 0, block));
-    cr_expect_eq(told_old, 40800, "%zu bytes, not 40800", told_old);
-    cr_assert_eq(mh_spy_detach(&first), 0);
-    cr_assert_eq(mh_spy_detach(&seldom), 0);
-    cr_assert_eq(mh_spy_detach(&all), 0);
+    require(HeapFree(heap, 0, block), "HeapFree failed");
+    require(told_old == 40800, "%zu bytes, not 40800", told_old);
+    require(mh_spy_detach(&first) == 0, "a spy cannot be detached");
+    require(mh_spy_detach(&seldom) == 0, "a spy cannot be detached");
+    require(mh_spy_detach(&all) == 0, "a spy cannot be detached");
 }
