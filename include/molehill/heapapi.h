@@ -88,9 +88,11 @@ static_assert(sizeof(void *) != 8 || sizeof(PROCESS_HEAP_ENTRY) == 40,
  *                  caller excludes other threads. HEAP_GROWABLE, HEAP_ZERO_MEMORY,
  *                  HEAP_DISABLE_COALESCE_ON_FREE, HEAP_CREATE_SEGMENT_HEAP,
  *                  HEAP_CREATE_ALIGN_16 and HEAP_CREATE_ENABLE_TRACING change nothing;
- *                  unknown bits are ignored. Accepted without effect so far:
- *                  HEAP_CREATE_ENABLE_EXECUTE, HEAP_CREATE_HARDENED, the checking flags
- *                  and HEAP_GENERATE_EXCEPTIONS.
+ *                  unknown bits are ignored. HEAP_GENERATE_EXCEPTIONS: HeapAlloc and
+ *                  HeapReAlloc raise an exception where they would return NULL
+ *                  (exception.h); HeapCreate itself does not. Accepted without effect so
+ *                  far: HEAP_CREATE_ENABLE_EXECUTE, HEAP_CREATE_HARDENED and the checking
+ *                  flags.
  *   dwInitialSize  a hint: memory is made ready when it is used; only sizes that could
  *                  never be had, above 2^47 bytes, are refused
  *   dwMaximumSize  0, for a heap that grows as far as memory goes. Heaps of a fixed size
@@ -126,7 +128,8 @@ MH_API BOOL WINAPI HeapDestroy(HANDLE hHeap) MH_WIN32_SYMBOL(HeapDestroy);
  *   hHeap     the heap
  *   dwFlags   HEAP_ZERO_MEMORY: all requested bytes are 0, else they are undefined.
  *             HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
- *             Other bits are ignored.
+ *             HEAP_GENERATE_EXCEPTIONS: raise an exception rather than return NULL
+ *             (exception.h). Other bits are ignored.
  *   dwBytes   how many; 0 gives a block of its own like any other
  *   returns   a block of exactly dwBytes, its address a multiple of
  *             MEMORY_ALLOCATION_ALIGNMENT, which the caller ends with HeapFree; or NULL
@@ -148,7 +151,8 @@ MH_API LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
  *   dwFlags   HEAP_ZERO_MEMORY: bytes from the old requested size up to the new one are
  *             0. HEAP_REALLOC_IN_PLACE_ONLY: fail rather than move; making smaller never
  *             fails. HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole
- *             heap. Other bits are ignored.
+ *             heap. HEAP_GENERATE_EXCEPTIONS: raise an exception rather than return NULL
+ *             (exception.h). Other bits are ignored.
  *   lpMem     a live block. NULL is an error here, not an allocation.
  *   dwBytes   the new size; 0 gives a block of size 0, it does not free
  *   returns   the block, moved or not, or NULL

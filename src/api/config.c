@@ -5,6 +5,7 @@
  *   compat:documents | compat:windows   which contract failures follow (last_error.h)
  *   purger:thread | purger:calls        give memory back by a thread of our own, once
  *                                       there are others; or only when something is freed
+ *   unhandled:abort | unhandled:return  what an exception that nobody catches does
  *   control:PATH                        listen at PATH to the command molehill; PATH is
  *                                       absolute, %p in it the process's id
  *   stats:PATH                          append one line of counters to PATH at exit, or
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/exception.h"
 #include "api/last_error.h"
 #include "api/stats.h"
 #include "base/check.h"
@@ -111,6 +113,14 @@ static bool take(const struct option *option, bool apply)
             return false;
         if (apply)
             mole_purger_allow(by_thread);
+        return true;
+    }
+    if (is(option->key, option->key_length, "unhandled")) {
+        bool by_return = is_value(option, "return");
+        if (!by_return && !is_value(option, "abort"))
+            return false;
+        if (apply)
+            mole_exception_set_returning(by_return);
         return true;
     }
     if (is(option->key, option->key_length, "control"))

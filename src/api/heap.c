@@ -5,6 +5,7 @@
  */
 #include <molehill/heapapi.h>
 
+#include "api/exception.h"
 #include "api/heap_walk.h"
 #include "api/last_error.h"
 #include "api/stats.h"
@@ -87,14 +88,11 @@ static struct mole_heap *heap_to_read(HANDLE handle, DWORD flags)
 static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
 {
     struct mole_heap *heap = heap_of(handle);
-    if (!heap) {
-        mole_last_error_fail_quietly(ERROR_INVALID_HANDLE);
-        return NULL;
-    }
+    const struct mole_failure failure = {"HeapAlloc", handle, heap, flags, NULL, bytes};
+    if (!heap)
+        return mole_exception_fail(&failure, ERROR_INVALID_HANDLE);
     void *block = mole_watch_alloc(heap, bytes, MOLE_ALIGN, how_of(flags));
-    if (!block)
-        mole_last_error_fail_quietly(ERROR_NOT_ENOUGH_MEMORY);
-    return block;
+    return block ? block : mole_exception_fail(&failure, ERROR_NOT_ENOUGH_MEMORY);
 }
 
 /* The heap may be watched; if not, there is something to do for the slow path. */
@@ -238,29 +236,25 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
 LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBytes)
 {
     struct mole_heap *heap = heap_of(hHeap);
-    if (!heap) {
-        mole_last_error_fail_quietly(ERROR_INVALID_HANDLE);
-        return NULL;
-    }
-    if (!lpMem) {
-        mole_last_error_clear();
-        return NULL;
-    }
+    const struct mole_failure failure = {"HeapReAlloc", hHeap, heap,
+                                         dwFlags,       lpMem, dwBytes};
+    if (!heap)
+        return mole_exception_fail(&failure, ERROR_INVALID_HANDLE);
+    if (!lpMem)
+        return mole_exception_fail(&failure, ERROR_SUCCESS);
     struct mole_span *span = mole_block_find(heap, lpMem);
-    if (!span) {
-        mole_last_error_fail_quietly(ERROR_INVALID_PARAMETER);
-        return NULL;
-    }
+    if (!span)
+        return mole_exception_fail(&failure, ERROR_INVALID_PARAMETER);
     struct mole_record *record = is_recorded(heap) ? mole_com_resizing(lpMem) : NULL;
     void *block = mole_watch_resize(span, lpMem, dwBytes, how_of(dwFlags));
     /* Gone: freed by who had the heap while this call waited. */
     bool is_gone = !block && !mole_block_find(heap, lpMem);
     if (unlikely(record))
         mole_com_resized(record, block, is_gone);
-    if (!block)
-        mole_last_error_fail_quietly(is_gone ? ERROR_INVALID_PARAMETER
-                                             : ERROR_NOT_ENOUGH_MEMORY);
-    return block;
+    if (block)
+        return block;
+    return mole_exception_fail(&failure, is_gone ? ERROR_INVALID_PARAMETER
+                                                 : ERROR_NOT_ENOUGH_MEMORY);
 }
 
 SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)

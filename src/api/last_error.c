@@ -34,6 +34,8 @@ static int errno_of(DWORD code)
         return ENOMEM;
     case ERROR_ACCESS_DENIED:
         return EACCES;
+    case ERROR_NOACCESS:
+        return EFAULT;
     case ERROR_NOT_OWNER:
         return EPERM;
     default:

@@ -12,6 +12,7 @@
 
 _Thread_local uint32_t mole_thread_last_error;
 _Thread_local uint32_t mole_thread_callback_error;
+_Thread_local struct mole_thread_bits mole_thread_bits;
 
 /*
  * acquired_a: locks acquired since the start.

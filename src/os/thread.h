@@ -57,6 +57,15 @@ extern mole_own _Thread_local uint32_t mole_thread_last_error
 extern mole_own _Thread_local uint32_t mole_thread_callback_error
     __attribute__((tls_model("initial-exec")));
 
+/* What else a thread has to note, in the four bytes that are left for it. */
+struct mole_thread_bits {
+    bool is_dying;      /* molehill's destructor ran */
+    uint8_t exception;  /* the last one it raised (api/exception.c) */
+    uint16_t com_calls; /* operations that a COM spy is called for, under way */
+};
+extern mole_own _Thread_local struct mole_thread_bits mole_thread_bits
+    __attribute__((tls_model("initial-exec")));
+
 /*
  * Something that only the calling thread has: its thread pointer. Kept by a fork's child,
  * unlike the thread id. Never 0 or 1.

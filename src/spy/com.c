@@ -233,8 +233,10 @@ HRESULT mole_com_register(const struct mole_com_world *world, IMallocSpy *spy)
     mole_com_unlock();
     if (is_taken)
         return CO_E_OBJISREG;
+    mole_thread_bits.com_calls++;
     IMallocSpy *own = query(spy, &IID_IMallocSpy);
     bool is_free = own && is_free_threaded(own);
+    mole_thread_bits.com_calls--;
     mole_com_lock();
     if (own)
         publish(own, is_free);
@@ -299,9 +301,12 @@ static bool begin_locked(struct mole_com_use *use)
 bool mole_com_begin(struct mole_com_use *use)
 {
     uintptr_t word;
-    while ((word = load_acq(&mole_com_spy_a)) != 0) /* HB-COM-1 */
-        if (word & IS_FREE ? begin_free(use, word) : begin_locked(use))
-            return true;
+    while ((word = load_acq(&mole_com_spy_a)) != 0) { /* HB-COM-1 */
+        if (!(word & IS_FREE ? begin_free(use, word) : begin_locked(use)))
+            continue;
+        mole_thread_bits.com_calls++;
+        return true;
+    }
     return false;
 }
 
@@ -320,6 +325,7 @@ static void end_counted(struct mole_com_use *use)
 
 void mole_com_end(struct mole_com_use *use)
 {
+    mole_thread_bits.com_calls--;
     if (unlikely(!(use->word & IS_FREE))) {
         end_counted(use);
         return;

@@ -84,7 +84,7 @@ static struct mole_thread *get_thread(void)
 {
     if (mole_tls.thread != &mole_thread_nobody)
         return mole_tls.thread;
-    if (mole_tls.is_dying)
+    if (mole_thread_bits.is_dying)
         return NULL;
     struct mole_thread *thread = take_record();
     if (!thread)
@@ -395,7 +395,8 @@ static void end_record(struct mole_thread *thread)
 void mole_thread_exit(void *value)
 {
     struct mole_thread *thread = value;
-    mole_tls.is_dying = true;
+    mole_thread_bits.is_dying = true;
+    mole_tls.frames = NULL; /* those that pthread_exit left: the stack is gone */
     mole_grace_end_thread();
     mole_tls.malloc_cache = &mole_tcache_idle;
     mole_tls.thread = &mole_thread_nobody;

@@ -57,13 +57,15 @@ struct mole_thread {
     struct mole_pool_slots slots;
 };
 
+struct mh_exception_frame;
+
 /*
  * The whole of molehill's TLS: at most 64 bytes, so that a late dlopen finds room for it.
  */
 struct mole_tls {
-    struct mole_tcache *malloc_cache; /* mole_tcache_idle: none yet, or none any more */
-    struct mole_thread *thread;       /* mole_thread_nobody likewise */
-    bool is_dying;                    /* the thread's destructor ran */
+    struct mole_tcache *malloc_cache;  /* mole_tcache_idle: none yet, or none any more */
+    struct mole_thread *thread;        /* mole_thread_nobody likewise */
+    struct mh_exception_frame *frames; /* the innermost MH_TRY; or NULL */
 };
 extern mole_shared _Thread_local struct mole_tls mole_tls
     __attribute__((tls_model("initial-exec")));

@@ -44,7 +44,7 @@ Test(documents, case_128_zero_memory_of_a_resize_holds_for_one_call)
     destroy_heap(heap);
 }
 
-/* Raising needs memory to run out under the flag; here the flag's calls succeed. */
+/* The flag's calls succeed here; where they raise, see exception_test.c. */
 Test(documents, case_128_generate_exceptions_holds_for_one_call)
 {
     HANDLE heap = create_heap(0);

@@ -77,6 +77,7 @@ def main():
         os.symlink(BUILD, place.file(os.path.join("build", "gcc")))
         program(place, section(readme, "A heap of one's own"), "heap", "ADDRESS")
         program(place, section(readme, "Observers"), "spy", "500500")
+        program(place, section(readme, "Exceptions"), "raise", "C0000017")
         preload_script(place, section(readme, "Under a program as it is"))
     end()
 

@@ -220,7 +220,7 @@ static struct late {
 static void late_destructor(void *value)
 {
     (void)value;
-    late.is_dying = mole_tls.is_dying;
+    late.is_dying = mole_thread_bits.is_dying;
     late.works = true;
     for (size_t i = 0; i < LATE; i++) {
         late.works &= HeapFree(heap, 0, late.of_heap[i]);
