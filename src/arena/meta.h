@@ -85,13 +85,15 @@ void *mole_meta_take(enum mole_meta_kind kind, size_t bytes) mole_must_check;
 /* Give a record back. */
 void mole_meta_give(void *record);
 
+/* How many bytes a record has. */
+size_t mole_meta_bytes(const struct mole_meta *record);
+
 /*
- * For tests, while no record is taken or given: bytes ever handed out, how many of them
- * are free, and how many a record has.
+ * For tests, while no record is taken or given: bytes ever handed out, and how many of
+ * them are free.
  */
 size_t mole_meta_ever(void);
 size_t mole_meta_free(void);
-size_t mole_meta_bytes(const struct mole_meta *record);
 
 size_t mole_meta_reserved(void);
 size_t mole_meta_committed(void);

@@ -50,8 +50,8 @@ void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
                         unsigned class, struct mole_owner *owner, struct mole_run *run)
 {
     size_t capacity = mole_span_capacity(pages, class);
-    if (span->dirty)
-        memset((void *)span->entry_a, 0, capacity * sizeof span->entry_a[0]);
+    if (span->dirty) /* all the record has: its next slab may have more blocks */
+        memset((void *)span->entry_a, 0, mole_meta_bytes(&span->meta) - sizeof *span);
     store_rlx(&span->entry_a[capacity], MOLE_END);
     span->dirty = 0;
     span->owner = owner;

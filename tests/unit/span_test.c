@@ -232,6 +232,26 @@ Test(span, unmap_takes_all_its_pages_out_of_the_map)
             "the record still says it is a slab");
 }
 
+/* As after HeapDestroy with live blocks: the record serves 16 blocks, then 2, then 16. */
+Test(span, a_record_of_a_destroyed_heaps_slab_has_no_live_block)
+{
+    const unsigned large = mole_size_class_of(8192), small = mole_size_class_of(4096);
+    struct mole_span *span = slab_of(small, 16);
+    struct mole_owner *owner = span->owner;
+    struct mole_run *run = span->run;
+    while (mole_span_carve(span))
+        take_all(span);
+    require(mole_span_live_count(span) == 16, "%zu blocks", mole_span_live_count(span));
+    span->dirty = 1;
+    mole_span_unmap(span);
+    mole_span_map_slab(span, run->base, 4, large, owner, run);
+    mole_span_unmap(span);
+    mole_span_map_slab(span, run->base, 16, small, owner, run);
+    require(mole_span_live_count(span) == 0, "%zu blocks are live before any was carved",
+            mole_span_live_count(span));
+    mole_span_unmap(span);
+}
+
 Test(span, check_finds_a_live_block_on_the_free_list, .signal = SIGABRT)
 {
     struct mole_span *span = slab_of(CLASS_64, 1);
