@@ -28,6 +28,7 @@
  */
 #pragma once
 
+#include "heapinfo.h"
 #include "molehill.h"
 #include "wintypes.h"
 

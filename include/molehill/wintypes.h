@@ -27,6 +27,7 @@ typedef uint32_t UINT;
 typedef uint32_t ULONG;
 typedef uint32_t DWORD;
 typedef size_t SIZE_T;
+typedef SIZE_T *PSIZE_T;
 typedef uintptr_t ULONG_PTR;
 typedef uintptr_t UINT_PTR;
 typedef void *HANDLE;

@@ -104,23 +104,28 @@ static bool is_handled(const struct mole_failure *failure, DWORD status, DWORD f
     return handler(status, failure->handle, failure->bytes, &context) == MH_CONTINUE;
 }
 
-static void raise(const struct mole_failure *failure, enum code code, DWORD flags)
+static void raise_exception(const struct mole_failure *failure, enum code code,
+                            DWORD flags)
 {
     mole_last_error_fail(codes[code].error);
     mole_thread_bits.exception = (uint8_t)code;
     if (is_handled(failure, codes[code].status, flags) || load_rlx(&is_returning_a))
         return;
-    mole_die("unhandled %s: %s of %lu bytes, heap %p, block %p", codes[code].name,
-             failure->function, (unsigned long)failure->bytes, failure->handle,
-             failure->block);
+    unsigned long bytes = failure->bytes;
+    if (failure->block)
+        mole_die("unhandled %s: %s of %lu bytes, heap %p, block %p", codes[code].name,
+                 failure->function, bytes, failure->handle, failure->block);
+    mole_die("unhandled %s: %s of %lu bytes, heap %p", codes[code].name,
+             failure->function, bytes, failure->handle);
 }
 
 void *mole_exception_fail(const struct mole_failure *failure, DWORD error)
 {
     DWORD flags = failure->flags | (failure->heap ? failure->heap->flags : 0);
     if (flags & HEAP_GENERATE_EXCEPTIONS)
-        raise(failure, error == ERROR_NOT_ENOUGH_MEMORY ? NO_MEMORY : ACCESS_VIOLATION,
-              flags);
+        raise_exception(failure,
+                        error == ERROR_NOT_ENOUGH_MEMORY ? NO_MEMORY : ACCESS_VIOLATION,
+                        flags);
     else if (error == ERROR_SUCCESS)
         mole_last_error_clear();
     else

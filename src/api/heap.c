@@ -5,6 +5,7 @@
  */
 #include <molehill/heapapi.h>
 
+#include "api/corruption.h"
 #include "api/exception.h"
 #include "api/heap_walk.h"
 #include "api/last_error.h"
@@ -146,6 +147,8 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
         mole_com_freed(block);
     if (span && mole_watch_free(span, block, how_of(flags)))
         return TRUE;
+    if (heap)
+        mole_corruption_blame(heap, "HeapFree", block);
     mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
     return FALSE;
 }
@@ -233,6 +236,13 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
     return TRUE;
 }
 
+/* What is to be resized is no live block of the heap. */
+static mole_slow void *refuse(const struct mole_failure *failure)
+{
+    mole_corruption_blame(failure->heap, failure->function, failure->block);
+    return mole_exception_fail(failure, ERROR_INVALID_PARAMETER);
+}
+
 LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBytes)
 {
     struct mole_heap *heap = heap_of(hHeap);
@@ -244,7 +254,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
         return mole_exception_fail(&failure, ERROR_SUCCESS);
     struct mole_span *span = mole_block_find(heap, lpMem);
     if (!span)
-        return mole_exception_fail(&failure, ERROR_INVALID_PARAMETER);
+        return refuse(&failure);
     struct mole_record *record = is_recorded(heap) ? mole_com_resizing(lpMem) : NULL;
     void *block = mole_watch_resize(span, lpMem, dwBytes, how_of(dwFlags));
     /* Gone: freed by who had the heap while this call waited. */
@@ -253,8 +263,8 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
         mole_com_resized(record, block, is_gone);
     if (block)
         return block;
-    return mole_exception_fail(&failure, is_gone ? ERROR_INVALID_PARAMETER
-                                                 : ERROR_NOT_ENOUGH_MEMORY);
+    return is_gone ? refuse(&failure)
+                   : mole_exception_fail(&failure, ERROR_NOT_ENOUGH_MEMORY);
 }
 
 SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)

@@ -10,7 +10,9 @@
 
 #include "api/last_error.h"
 #include "arena/audit.h"
+#include "arena/mode.h"
 #include "arena/walk.h"
+#include "os/barrier.h"
 #include "tcache/compact.h"
 #include "tcache/process.h"
 #include "tcache/thread.h"
@@ -114,6 +116,27 @@ static void give_to_system(struct mole_pool_slots *slots)
     if (slots)
         mole_pool_drain(slots);
     (void)mole_pool_purge();
+}
+
+void mole_heap_walk_compact_all(void)
+{
+    if (!mole_process_start())
+        return;
+    int saved = errno;
+    struct mole_pool_slots *slots = mole_thread_slots();
+    if (!mole_barrier_all()) /* find out before all heaps are held */
+        mole_mode_go_fenced();
+    mole_heap_hold_all();
+    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap)) {
+        bool is_wanted = heap->arena.is_locked && heap != mole_process_malloc_heap();
+        if (!is_wanted || !mole_gate_try_stop(heap))
+            continue;
+        mole_compact_heap(heap, slots);
+        mole_gate_resume(heap);
+    }
+    mole_heap_release_all();
+    give_to_system(slots);
+    errno = saved;
 }
 
 SIZE_T WINAPI HeapCompact(HANDLE hHeap, DWORD dwFlags)

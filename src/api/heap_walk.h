@@ -8,3 +8,6 @@ struct mole_heap;
 
 /* HeapValidate of the whole heap; keeps errno. */
 bool mole_heap_walk_validate(struct mole_heap *heap, DWORD flags);
+
+/* HeapCompact of every heap that has a lock, and that nobody has locked; keeps errno. */
+void mole_heap_walk_compact_all(void);

@@ -98,6 +98,25 @@ bool mole_gate_stop(struct mole_heap *heap)
     return true;
 }
 
+bool mole_gate_try_stop(struct mole_heap *heap)
+{
+    struct mole_gate *gate = &heap->gate;
+    if (is_owner(gate))
+        return mole_gate_stop(heap);
+    uint64_t id = mole_heap_id(heap);
+    if (!mole_lock_try(&gate->lock))
+        return false;
+    if (!mole_mode_change(heap, id, MOLE_MODE_CLOSED | MOLE_MODE_STOPPED, 0)) {
+        mole_lock_release(&gate->lock);
+        return false;
+    }
+    store_rlx(&gate->owner_a, mole_thread_serial());
+    gate->depth = 1;
+    owned++;
+    await_quiet(heap);
+    return true;
+}
+
 void mole_gate_resume(struct mole_heap *heap)
 {
     (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_STOPPED);

@@ -73,6 +73,9 @@ bool mole_gate_open(struct mole_heap *heap) mole_must_check;
 bool mole_gate_stop(struct mole_heap *heap) mole_must_check;
 void mole_gate_resume(struct mole_heap *heap);
 
+/* The same, unless another thread has shut the gate: then false at once. */
+bool mole_gate_try_stop(struct mole_heap *heap) mole_must_check;
+
 /*
  * Whether the calling thread must not go on with the operation it has just begun;
  * `passes`: not even though the gate is only shut. One load while no mode is set.

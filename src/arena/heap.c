@@ -115,6 +115,7 @@ struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots
     heap->home = home;
     heap->first = first;
     heap->flags = flags;
+    store_rlx(&heap->is_active_a, false);
     heap->is_private = true;
     heap->is_sized = true;
     first->owner = &mole_owner_nobody;

@@ -102,6 +102,15 @@ struct mole_heap {
      */
     _Atomic(uint64_t) frees_a;
 
+    /*
+     * is_active_a: HeapQueryInformation says 2.
+     *   writers  HeapSetInformation, HeapQueryInformation
+     *   readers  the same
+     *   orders   relaxed: nothing hangs on it
+     *   keeps    never false again while the heap lives
+     */
+    _Atomic(bool) is_active_a;
+
     struct mole_lock mode_lock; /* whoever changes modes */
 
     /* Under mode_lock: told of each change, by mole_mode_follow. */

@@ -6,10 +6,13 @@
 #include "base/check.h"
 #include "tcache/page_run.h"
 #include "tcache/steal.h"
+#include "tcache/usage.h"
 
 void mole_slab_arm(struct mole_tcache *cache, struct mole_span *span, int32_t frees)
 {
-    cache->frees += (uint64_t)(span->armed - span->countdown);
+    uint32_t counted = (uint32_t)(span->armed - span->countdown);
+    cache->frees += counted;
+    mole_usage_note(cache, span->class, counted);
     span->armed = span->countdown = frees;
 }
 
@@ -208,8 +211,10 @@ void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
     int32_t count = (int32_t)mole_inbox_count(word);
     if (count == span->capacity && mole_inbox_fills_run(span))
         sub_rlx(&span->heap->returned_a, 1);
-    if (count)
+    if (count) {
         splice(span, mole_inbox_first(word), (uint32_t)count);
+        mole_usage_note(cache, span->class, (uint32_t)count);
+    }
     if (load_rlx(&span->state_a) == MOLE_SPAN_FULL && count) {
         list_full(cache, slots, span, count);
     } else if (load_rlx(&span->state_a) == MOLE_SPAN_PARTIAL) {

@@ -53,6 +53,7 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     cache->owner.heap = heap;
     memset(cache->partial, 0, sizeof cache->partial);
     memset(cache->slabs, 0, sizeof cache->slabs);
+    memset(cache->used, 0, sizeof cache->used);
     memset(cache->batch, 0, sizeof cache->batch);
     cache->page_runs = NULL;
     cache->frees = 0;

@@ -48,7 +48,8 @@ struct mole_tcache {
     struct mole_span *current[MOLE_CLASS_COUNT]; /* mole_tcache_none: no slab yet */
     struct mole_span *partial[MOLE_CLASS_COUNT];
     uint8_t slabs[MOLE_CLASS_COUNT]; /* slabs made so far, saturating: they grow */
-    struct mole_run *page_runs;      /* runs cut in pages that have free ones */
+    uint8_t used[MOLE_CLASS_COUNT]; /* blocks freed and forgotten (usage.h), saturating */
+    struct mole_run *page_runs;     /* runs cut in pages that have free ones */
     struct mole_batch batch[MOLE_BATCHES];
     uint64_t frees; /* by countdowns that were armed anew, and batches */
     struct mole_meta_stack

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#include "api/corruption.h"
+
+#include <string.h>
+
+#include "arena/heap.h"
+#include "arena/span_map.h"
+#include "base/check.h"
+
+/*
+ * ends_process_a: whether corruption does.
+ *   writers  mole_corruption_end_process
+ *   readers  who finds corruption
+ *   orders   relaxed: meant to be set before there is any
+ *   keeps    never false again
+ */
+static _Atomic(bool) ends_process_a;
+
+void mole_corruption_end_process(void)
+{
+    store_rlx(&ends_process_a, true);
+}
+
+void mole_corruption_found(HANDLE heap, const void *block, const char *what)
+{
+    if (!load_rlx(&ends_process_a))
+        return;
+    if (block)
+        mole_die("corruption of heap %p, block %p: %s", heap, block, what);
+    mole_die("corruption of heap %p: %s", heap, what);
+}
+
+/* What is at an address that is no live block of the heap. */
+static const char *find_out(const struct mole_heap *heap, const void *address)
+{
+    struct mole_span *span = mole_span_map_find(address);
+    size_t index;
+    if (span == &mole_span_nobody || span->kind == MOLE_SPAN_NONE)
+        return "no block is there, or not any more";
+    if (span->heap != heap)
+        return span->heap->is_sized ? "it belongs to another heap" : "it is malloc's";
+    if (span->kind == MOLE_SPAN_LARGE || !mole_span_index(span, address, &index))
+        return "it is inside a block";
+    return "it is free";
+}
+
+void mole_corruption_blame(const struct mole_heap *heap, const char *function,
+                           const void *address)
+{
+    if (!load_rlx(&ends_process_a))
+        return;
+    const char *what = find_out(heap, address);
+    if (strcmp(function, "HeapFree") == 0 && strcmp(what, "it is free") == 0)
+        what = "double free";
+    mole_die("corruption of heap %p, block %p, in %s: %s", load_rlx(&heap->handle_a),
+             address, function, what);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcache/usage.h"
+
+#include "arena/inbox.h"
+#include "arena/span_map.h"
+
+void mole_usage_note(struct mole_tcache *cache, unsigned class, uint32_t frees)
+{
+    uint32_t room = (uint32_t)UINT8_MAX - cache->used[class];
+    cache->used[class] += (uint8_t)(frees < room ? frees : room);
+}
+
+/* Allocations by class. */
+struct usage {
+    size_t counts[MOLE_CLASS_COUNT];
+};
+
+static void add_cache(struct usage *usage, const struct mole_tcache *cache)
+{
+    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+        usage->counts[class] += cache->used[class];
+    for (unsigned i = 0; i < MOLE_BATCHES; i++)
+        if (cache->batch[i].span)
+            usage->counts[cache->batch[i].span->class] += cache->batch[i].count;
+}
+
+static void add_slab(struct usage *usage, struct mole_span *span)
+{
+    usage->counts[span->class] += mole_span_live_count(span) +
+                                  (size_t)(span->armed - span->countdown) +
+                                  mole_inbox_count(load_rlx(&span->inbox_a));
+}
+
+static void add_run(struct usage *usage, const struct mole_run *run)
+{
+    size_t bytes = run->is_cut ? MOLE_CHUNK : MOLE_PAGE;
+    for (size_t offset = 0; offset < bytes;) {
+        struct mole_span *span = mole_span_map_find(run->base + offset);
+        bool is_slab = span->kind == MOLE_SPAN_SLAB;
+        if (is_slab)
+            add_slab(usage, span);
+        offset += is_slab ? (size_t)span->pages * MOLE_PAGE : MOLE_PAGE;
+    }
+}
+
+bool mole_usage_reaches(struct mole_heap *heap, uint32_t count)
+{
+    struct usage usage = {.counts = {0}};
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
+        add_cache(&usage, (struct mole_tcache *)(void *)owner);
+    mole_arena_enter(&heap->arena);
+    for (const struct mole_run *run = heap->arena.runs; run; run = run->next)
+        add_run(&usage, run);
+    mole_arena_leave(&heap->arena);
+    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+        if (usage.counts[class] >= count &&
+            mole_size_class_bytes(class) <= MOLE_USAGE_MOST_BYTES)
+            return true;
+    return false;
+}
