@@ -199,8 +199,6 @@ Test(exception_frames, each_thread_has_its_own)
     require(GetExceptionCode() == 0, "this thread has code %#x", GetExceptionCode());
 }
 
-/* --- the handler ------------------------------------------------------------------- */
-
 static struct {
     int calls;
     DWORD code;
@@ -313,10 +311,6 @@ Test(exception_frames, what_else_unhandled_may_be_is_refused)
         require(mh_configure(wrong[i]) == -1 && errno == EINVAL, "%s", wrong[i]);
     require(mh_configure("unhandled:abort") == 0, "unhandled:abort is not known");
 }
-
-/*
- * --- ends ----------------------------------------------------------------------------
- */
 
 Test(exception_frames, a_forks_child_has_the_blocks_of_its_thread)
 {

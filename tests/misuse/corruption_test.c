@@ -175,10 +175,6 @@ Test(corruption, a_forks_child_ends_too)
     destroy_heap(heap);
 }
 
-/*
- * --- exceptions ------------------------------------------------------------------------
- */
-
 static int let_it_go_on(DWORD code, void *heap, size_t bytes, void *context)
 {
     (void)code, (void)heap, (void)bytes, (void)context;
