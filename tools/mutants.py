@@ -22,6 +22,7 @@ import time
 from collections import namedtuple
 
 import mutants_com
+import mutants_exceptions
 import mutants_storm
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
@@ -630,7 +631,7 @@ MUTANTS = [
     ], ["api/malloc_spy_lock"]),
     Mutant("lock_outlives_heap", "a lock counts when its heap is gone", [
         ("src/arena/gate.c", """    if (unlikely(is_owner(&heap->gate)))
-        owned--;
+        mole_thread_count_gate(-1);
 """, "    (void)heap;\n"),
     ], ["api/spy_attach"]),
     Mutant("unawaited_callbacks", "a detach does not wait for callbacks", [
@@ -721,7 +722,7 @@ MUTANTS = [
         ("src/observers/blocks.c", " || load_rlx(&place->heap_a) != heap", ""),
     ], ["top_sites"]),
 ]
-for others in mutants_com, mutants_storm:
+for others in mutants_com, mutants_exceptions, mutants_storm:
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

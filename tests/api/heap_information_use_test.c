@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* HeapQueryInformation and HeapOptimizeResources: what they find in a heap, and leave. */
+#include <stdatomic.h>
+
+#include "asleep.h"
 #include "information.h"
 #include "workers.h"
 
@@ -174,4 +177,44 @@ Test(heap_information_use, resources_of_one_heap_or_all_are_given_back)
     require(committed_bytes(heaps[1]) < others, "of all heaps nothing was given back");
     destroy_heap(heaps[0]);
     destroy_heap(heaps[1]);
+}
+
+static atomic_int stage; /* 1: locked; 2: may be unlocked */
+
+static const char *lock_until_told(struct worker *worker)
+{
+    if (!HeapLock(worker->shared))
+        return "HeapLock failed";
+    atomic_store(&stage, 1);
+    while (atomic_load(&stage) != 2)
+        pause_shortly();
+    return HeapUnlock(worker->shared) ? NULL : "HeapUnlock failed";
+}
+
+static void *optimize_all(void *locked)
+{
+    HEAP_OPTIMIZE_RESOURCES_INFORMATION good = {1, 0};
+    while (atomic_load(&stage) != 1)
+        pause_shortly();
+    *(BOOL *)locked = HeapSetInformation(NULL, optimize, &good, sizeof good);
+    atomic_store(&stage, 2);
+    return NULL;
+}
+
+/* The lock is held until all heaps were optimized. */
+Test(heap_information_use, optimizing_all_heaps_waits_for_no_locked_one)
+{
+    HANDLE locked = create_heap(0);
+    BOOL is_done = FALSE;
+    pthread_t thread;
+
+    none_freed(locked, 64, 1);
+    leave_batches(locked);
+    SIZE_T before = committed_bytes(locked);
+    require(pthread_create(&thread, NULL, optimize_all, &is_done) == 0, "no thread");
+    run_workers(1, lock_until_told, locked);
+    pthread_join(thread, NULL);
+    require(is_done, "it was refused");
+    require(committed_bytes(locked) == before, "the locked heap was changed");
+    destroy_heap(locked);
 }

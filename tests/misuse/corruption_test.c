@@ -5,6 +5,7 @@
  */
 #include <molehill/exception.h>
 #include <molehill/molehill.h>
+#include <molehill/spy.h>
 
 #include "dying.h"
 
@@ -242,5 +243,42 @@ Test(exception, one_that_nobody_catches_ends_the_process_with_a_line)
              GetProcessHeap(), block);
     require(death.signal == SIGABRT, "signal %d", death.signal);
     require(strcmp(death.line, line) == 0, "not %s but %s", line, death.line);
+    destroy_heap(heap);
+}
+
+static void raise_as_observer(void *context, void *heap, void *block, size_t bytes)
+{
+    (void)heap, (void)block, (void)bytes;
+    raise_in_alloc(context);
+}
+
+/* What is around the watched call must not catch what its observer raises. */
+static void raise_in_callback(void *heap)
+{
+    struct mh_spy spy = {
+        .size = sizeof spy, .context = heap, .allocated = raise_as_observer};
+
+    mh_set_exception_handler(let_it_go_on);
+    if (mh_spy_attach(&spy, GetProcessHeap()) != 0)
+        _exit(2);
+    MH_TRY
+    {
+        (void)!HeapAlloc(GetProcessHeap(), 0, 16);
+    }
+    MH_EXCEPT
+    {
+        _exit(3);
+    }
+    MH_END_TRY
+}
+
+Test(exception, one_that_a_callback_does_not_catch_ends_the_process)
+{
+    HANDLE heap = create_heap(0);
+    struct death death = death_by(raise_in_callback, heap);
+
+    require(death.signal == SIGABRT, "signal %d", death.signal);
+    require(strstr(death.line, "molehill: unhandled STATUS_NO_MEMORY: HeapAlloc of "),
+            "it says %s", death.line);
     destroy_heap(heap);
 }

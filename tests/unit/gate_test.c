@@ -277,3 +277,32 @@ Test(gate, stopping_waits_for_calls_that_passed)
     pthread_join(thread, &failure);
     require(!failure, "it cannot be stopped");
 }
+
+static const char *expect_not_stopped(struct worker *worker)
+{
+    struct mole_heap *heap = inside(worker->shared);
+    answer_unless(!mole_gate_try_stop(heap), "it was stopped under another's lock");
+    answer_unless(!mole_gate_is_any_mine(), "the thread says that it owns a gate");
+    return NULL;
+}
+
+Test(gate, a_try_to_stop_a_heap_does_not_wait_for_its_owner)
+{
+    HANDLE handle = create_heap(0), gone = create_heap(0);
+    struct mole_heap *heap = inside(handle), *dead = inside(gone);
+    const unsigned stopped = MOLE_MODE_CLOSED | MOLE_MODE_STOPPED;
+
+    require(mole_gate_try_stop(heap), "an open heap was not stopped");
+    require(modes_of(handle) == stopped, "modes are %x", modes_of(handle));
+    run_workers(1, expect_not_stopped, handle);
+    mole_gate_resume(heap);
+    require(modes_of(handle) == 0, "modes are %x", modes_of(handle));
+    require(HeapLock(handle) && mole_gate_try_stop(heap), "its owner cannot stop it");
+    run_workers(1, expect_not_stopped, handle);
+    mole_gate_resume(heap);
+    require(modes_of(handle) == MOLE_MODE_CLOSED, "modes are %x", modes_of(handle));
+    require(HeapUnlock(handle) && modes_of(handle) == 0, "HeapUnlock");
+    destroy_heap(gone);
+    require(!mole_gate_try_stop(dead), "a dead heap was stopped");
+    require(!mole_gate_is_any_mine(), "a gate is left");
+}
