@@ -5,11 +5,9 @@
 #include "base/check.h"
 #include "os/barrier.h"
 
-static _Thread_local uint32_t owned; /* gates that the thread has shut */
-
 bool mole_gate_is_any_mine(void)
 {
-    return owned != 0;
+    return mole_thread_has_gates();
 }
 
 static bool is_owner(const struct mole_gate *gate)
@@ -64,7 +62,7 @@ bool mole_gate_close(struct mole_heap *heap)
     }
     store_rlx(&gate->owner_a, mole_thread_serial());
     gate->depth = 1;
-    owned++;
+    mole_thread_count_gate(1);
     await_quiet(heap);
     return true;
 }
@@ -76,7 +74,7 @@ bool mole_gate_open(struct mole_heap *heap)
         return false;
     if (--gate->depth)
         return true;
-    owned--;
+    mole_thread_count_gate(-1);
     store_rlx(&gate->owner_a, 0);
     (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
     mole_lock_release(&gate->lock);
@@ -86,7 +84,7 @@ bool mole_gate_open(struct mole_heap *heap)
 void mole_gate_forget(struct mole_heap *heap)
 {
     if (unlikely(is_owner(&heap->gate)))
-        owned--;
+        mole_thread_count_gate(-1);
 }
 
 bool mole_gate_stop(struct mole_heap *heap)
@@ -112,7 +110,7 @@ bool mole_gate_try_stop(struct mole_heap *heap)
     }
     store_rlx(&gate->owner_a, mole_thread_serial());
     gate->depth = 1;
-    owned++;
+    mole_thread_count_gate(1);
     await_quiet(heap);
     return true;
 }

@@ -25,6 +25,26 @@ static _Atomic(uint64_t) acquired_a;
 
 static pthread_key_t exit_key; /* const after mole_thread_setup */
 
+/* More threads, and more gates of one thread, than a process can have. */
+enum { SERIAL_BITS = 40, GATE_BITS = 24 };
+#define MOST_SERIAL (((uint64_t)1 << SERIAL_BITS) - 1)
+
+static _Thread_local struct {
+    uint64_t serial : SERIAL_BITS;
+    uint64_t gates : GATE_BITS;
+} self;
+
+void mole_thread_count_gate(int change)
+{
+    self.gates =
+        (self.gates + (uint64_t)(int64_t)change) & (((uint64_t)1 << GATE_BITS) - 1);
+}
+
+bool mole_thread_has_gates(void)
+{
+    return self.gates != 0;
+}
+
 uint64_t mole_thread_serial(void)
 {
     /*
@@ -35,10 +55,9 @@ uint64_t mole_thread_serial(void)
      *   keeps    never falls
      */
     static _Atomic(uint64_t) last_a;
-    static _Thread_local uint64_t serial;
-    if (unlikely(!serial))
-        serial = add_rlx(&last_a, 1) + 1;
-    return serial;
+    if (unlikely(!self.serial))
+        self.serial = (add_rlx(&last_a, 1) + 1) & MOST_SERIAL;
+    return self.serial;
 }
 
 ptrdiff_t mole_thread_errno_offset;

@@ -81,6 +81,10 @@ mole_hot uintptr_t mole_thread_self(void)
  */
 uint64_t mole_thread_serial(void);
 
+/* How many gates (arena/gate.h) the thread has shut: one more, or one less; any? */
+void mole_thread_count_gate(int change);
+bool mole_thread_has_gates(void);
+
 /*
  * Where the C library has errno, from the thread pointer on: the same in all threads, for
  * its thread-local storage is initial-exec. Set by mole_thread_find_errno.
