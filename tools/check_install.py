@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Install into an empty directory and use what is there as a client would: pkg-config, C, C++,
-static linking, the preloaded malloc, the bare Win32 names.
+static linking, the preloaded malloc, the bare Win32 names and what leads .NET to them.
 
 usage: check_install.py --cc 'CC ARGS' --cxx 'CXX ARGS'    (MOLEHILL_BUILD: build directory)
 """
@@ -14,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import check_links
 
 APP = r"""
 #include <molehill/heapapi.h>
@@ -55,6 +57,12 @@ int main(void)
     return 0;
 }
 """
+
+# The same by the names that .NET programs import; the folder of links is all that the loader knows.
+LINKED = WIN32.replace("libmolehill-win32.so.0", "libkernel32.dll.so").replace(
+    "    puts(", """    if (dlopen("libOle32.so", RTLD_NOW) != library)
+        return 3;
+    puts(""")
 
 # A block of malloc's own, counted by molehill: that is how the program knows who served it.
 MALLOC = r"""
@@ -272,6 +280,19 @@ def shared_rows(checks, cc, cxx, library_dir):
     checks.program("bare Win32 names, linked, C++", cxx, ".cc", BARE, bare, **found)
 
 
+def dotnet_rows(checks, cc, library_dir):
+    """The links for .NET, Mono's map, the resolver."""
+    said = checks.pkg_config("--variable=dotnetdir", "molehill-win32")
+    links = os.path.join(library_dir, "molehill", "dotnet")
+    checks.note("pkg-config knows the links", len(said) == 1 and
+                os.path.realpath(said[0]) == os.path.realpath(links), str(said))
+    data = glob.glob(os.path.join(checks.tree, "**/share/molehill/dotnet"), recursive=True)
+    problems = check_links.all_problems(links, library_dir, "".join(data))
+    checks.note("links, map and resolver for .NET", not problems, "\n".join(problems))
+    checks.program("bare Win32 names, by links alone", cc, ".c", LINKED, ["-ldl"],
+                   LD_LIBRARY_PATH=links)
+
+
 def compiled(checks, what, command, source, path):
     with open(path + ".c", "w", encoding="utf-8") as file:
         file.write(source)
@@ -349,6 +370,7 @@ def main():
         command_rows(checks, cc, library_dir)
         shared_rows(checks, cc, cxx, library_dir)
         static_rows(checks, cc, cxx, library_dir)
+        dotnet_rows(checks, cc, library_dir)
 
     print(f"{checks.passed} passed, {checks.failed} failed, 0 skipped")
     sys.exit(1 if checks.failed else 0)
