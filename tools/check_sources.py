@@ -27,7 +27,7 @@ def main():
         return [path for pattern in patterns
                 for path in sorted(glob.glob(os.path.join(ROOT, pattern), recursive=True))]
 
-    files = expected(COMPILED + ["tests/programs/*.py", "include/**/*.h"])
+    files = expected(COMPILED + ["tests/programs/*.py", "tests/dotnet/*.py", "include/**/*.h"])
     missing = [path for path in files if os.path.realpath(path) not in known
                and not os.path.basename(path).startswith("_")]
     for path in missing:
