@@ -11,9 +11,9 @@ import re
 
 import sources
 
-FOLDERS = ("include", "src", "tests", "models", "perf", "examples", "tools")
-COLUMNS = {".c": 90, ".h": 90, ".cpp": 90, ".pml": 100, ".py": 100, ".sh": 100}
-LINES = {".c": 400, ".h": 200, ".cpp": 400, ".pml": 500, ".py": 400, ".sh": 400}
+FOLDERS = ("include", "src", "dotnet", "tests", "models", "perf", "examples", "tools")
+COLUMNS = {".c": 90, ".h": 90, ".cpp": 90, ".cs": 100, ".pml": 100, ".py": 100, ".sh": 100}
+LINES = {".c": 400, ".h": 200, ".cpp": 400, ".cs": 400, ".pml": 500, ".py": 400, ".sh": 400}
 TEST_HEADER_LINES = 400     # those are parts of programs
 FUNCTION_LINES = 40     # between its braces; of Python, below its def
 
@@ -35,6 +35,17 @@ def c_functions(lines):
         if line == "{":
             begin = number
         elif line == "}" and begin:
+            yield begin, number - begin - 1
+            begin = None
+
+
+def cs_functions(lines):
+    """The same of C#, where functions are indented: innermost braces, but for statements'."""
+    begin = None
+    for number, line in enumerate(lines, 1):
+        if line.strip() == "{":
+            begin, end = number, line.replace("{", "}")
+        elif begin and line == end:
             yield begin, number - begin - 1
             begin = None
 
@@ -69,7 +80,10 @@ def check(root):
             if len(line) > COLUMNS[ending]:
                 problems.append(f"{path}:{number}: has {len(line)} columns, "
                                 f"{COLUMNS[ending]} are the most")
-        functions = python_functions(text) if ending == ".py" else c_functions(lines)
+        if ending == ".py":
+            functions = python_functions(text)
+        else:
+            functions = cs_functions(lines) if ending == ".cs" else c_functions(lines)
         for number, length in functions:
             if length > FUNCTION_LINES:
                 problems.append(f"{path}:{number}: a function of {length} lines, "
@@ -80,6 +94,10 @@ def check(root):
 def self_test():
     def function(length):
         return "int f(void)\n{\n" + "    x();\n" * length + "}\n"
+
+    def method(length):
+        return "    int F()\n    {\n" + "        if (x) {\n        }\n" * (length // 2) + (
+            "        x();\n" * (length % 2)) + "    }\n"
 
     def definition(length):
         return "def f():\n" + "    x()\n" * length
@@ -97,6 +115,8 @@ def self_test():
         ({"tests/race/oracle.c": "\n" * 530}, "share its tables"),
         ({"tests/race/oracle.c": "\n" * 400}, "needs no row"),
         ({"tests/race/a.h": "\n" * 400}, None),
+        ({"dotnet/a.cs": "class C\n{\n" + method(40) * 3 + "}\n"}, None),
+        ({"dotnet/a.cs": "class C\n{\n" + method(41) + "}\n"}, "a.cs:4: a function of 41"),
         ({"tests/race/a.h": "\n" * 401}, "has 401 lines"),
         ({"src/a/a.c": function(40)}, None),
         ({"src/a/a.c": function(40) + function(41)}, "a.c:45: a function of 41 lines"),
