@@ -4,9 +4,10 @@
 tells, and their output compared with what it shows. Addresses and counters differ."""
 import os
 import re
+import shutil
 import subprocess
 
-from _preload import BUILD, Scratch, case, end, need
+from _preload import BUILD, Scratch, case, end, need, skip
 
 ROOT = os.environ.get("MOLEHILL_SOURCE") or os.path.realpath(
     os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -51,6 +52,19 @@ def program(place, text, name, least):
     case(source.count("\n") <= 32 and least in without_addresses(shown), "another example")
 
 
+def dotnet_program(place, text):
+    missing = [tool for tool in ("mono", "mcs") if not shutil.which(tool)]
+    if missing:
+        skip(f"{missing[0]} is not installed")
+        return
+    command, shown = indented(text.split("```")[2])
+    place.file("heap.cs", fenced(text, "csharp"))
+    done = run(place, command)
+    case(done.returncode == 0 and done.stderr == "",
+         f"the C# program ends with {done.returncode}: {done.stderr}")
+    case(done.stdout == shown, f"the C# program prints {done.stdout!r}, README shows {shown!r}")
+
+
 def preload_script(place, text):
     script = fenced(text, "sh")
     death = script.splitlines()[-1].split("# ", 1)[1]
@@ -79,6 +93,7 @@ def main():
         program(place, section(readme, "Observers"), "spy", "500500")
         program(place, section(readme, "Exceptions"), "raise", "C0000017")
         preload_script(place, section(readme, "Under a program as it is"))
+        dotnet_program(place, section(readme, "From .NET"))
     end()
 
 
