@@ -19,6 +19,7 @@ public static class Program
         { "OneLibrary", LinkCases.OneLibrary },
         { "TaskAllocator", TaskCases.TaskAllocator },
         { "SpyInCSharp", TaskCases.SpyInCSharp },
+        { "BlocksCrossThreads", ThreadCases.BlocksCrossThreads },
     };
 
     public static int Main(string[] args)

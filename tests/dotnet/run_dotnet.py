@@ -20,7 +20,7 @@ WIN32 = os.path.join(BUILD, "src", "libmolehill-win32.so.0")
 OWN_CORE = os.path.join(BUILD, "tests", "libown_core.so")
 
 CASES = ["Program.cs", "Check.cs", "HeapCases.cs", "LinkCases.cs", "TaskCases.cs",
-         "MallocSpy.cs"]
+         "MallocSpy.cs", "ThreadCases.cs"]
 DECLARATIONS = ["NativeMethods.cs"]
 RESOLVER = ["ResolverCases.cs", "Check.cs", os.path.join("..", "..", "dotnet",
                                                          "MolehillResolver.cs")]
@@ -53,6 +53,8 @@ ROWS = [
     Row("tag_shift_stays_in_place", "mapped", "TagShiftStaysInPlace", FOUND),
     Row("task_allocator", "plain", "TaskAllocator", FOUND),
     Row("a_spy_in_c_sharp", "mapped", "SpyInCSharp", FOUND),
+    Row("blocks_cross_threads", "mapped", "BlocksCrossThreads", FOUND),
+    Row("blocks_cross_threads_with_malloc", "plain", "BlocksCrossThreads", BOTH),
     Row("the_resolver", "resolver", "", FOUND),
     Row("control_nothing_leads_there", "plain", "ReAllocKeepsAndClears", NOTHING,
         "EntryPointNotFoundException: HeapCreate"),
