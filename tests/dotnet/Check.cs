@@ -13,7 +13,8 @@ public static class Check
 {
     // Win32 codes, and what errno is instead by default.
     public const int NotEnoughMemory = 8, InvalidParameter = 87, InvalidHandle = 6;
-    const int ENOMEM = 12, EINVAL = 22;
+    public const int NoAccess = 998;
+    const int ENOMEM = 12, EFAULT = 14, EINVAL = 22;
 
     public static void That(bool holds, string what, params object[] args)
     {
@@ -32,7 +33,8 @@ public static class Check
     public static void LastError(int code, string what)
     {
         int got = Marshal.GetLastWin32Error();
-        int wanted = IsCompat() ? code : code == NotEnoughMemory ? ENOMEM : EINVAL;
+        int wanted = code == NotEnoughMemory ? ENOMEM : code == NoAccess ? EFAULT : EINVAL;
+        wanted = IsCompat() ? code : wanted;
         That(got == wanted, "{0}: GetLastWin32Error() is {1}, not {2}", what, got, wanted);
     }
 

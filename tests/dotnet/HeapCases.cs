@@ -200,4 +200,43 @@ public static class HeapCases
         Check.That(failed == uint.MaxValue, "a failing HeapSize gave {0}", failed);
         Done(heap);
     }
+
+    [DllImport("kernel32.dll")]
+    static extern uint GetExceptionCode();
+
+    static void Raised(IntPtr got, uint status, int error, string what)
+    {
+        Check.That(got == IntPtr.Zero, "{0} gave {1}", what, got);
+        Check.LastError(error, what);
+        Check.That(GetExceptionCode() == status, "{0}: status {1:X}, not {2:X}", what,
+                   GetExceptionCode(), status);
+        Check.That((int)NativeMethods.GetLastError() == error, "{0}: the last error is {1}", what,
+                   NativeMethods.GetLastError());
+        NativeMethods.SetLastError(0);
+    }
+
+    // Under unhandled:return. The program is not aborted, and nothing unwinds through it.
+    public static void GenerateExceptionsReturnsZero()
+    {
+        const HeapFlags Raise = HeapFlags.GenerateExceptions;
+        const int memory = Check.NotEnoughMemory;
+        const uint NoMemory = 0xC0000017, AccessViolation = 0xC0000005;
+        UIntPtr all = (UIntPtr)ulong.MaxValue;
+        foreach (HeapFlags created in new HeapFlags[] { Plain, Raise }) {
+            HeapFlags call = created == Raise ? Plain : Raise;
+            IntPtr heap = Check.DirtyHeap(created);
+            IntPtr block = Take(heap, call, 20);
+            Check.Fill(block, 0, 20, 0x66);
+            Raised(NativeMethods.HeapAlloc(heap, call, all), NoMemory, memory, "HeapAlloc");
+            Raised(NativeMethods.HeapReAlloc(heap, call, block, 0x80000000u), NoMemory, memory,
+                   "HeapReAlloc to 0x80000000");
+            Raised(NativeMethods.HeapReAlloc(heap, call | HeapFlags.ReAllocInPlaceOnly, block,
+                                             100000u), NoMemory, memory, "HeapReAlloc in place");
+            Raised(NativeMethods.HeapReAlloc(heap, call, IntPtr.Zero, 20u), AccessViolation,
+                   Check.NoAccess, "HeapReAlloc of no block");
+            IsSize(heap, block, 20);
+            Check.Holds(block, 0, 20, 0x66, "after the failures");
+            Done(heap);
+        }
+    }
 }

@@ -15,6 +15,7 @@ public static class Program
         { "Configured", HeapCases.Configured },
         { "TwoGibibytes", HeapCases.TwoGibibytes },
         { "LargeSizes", HeapCases.LargeSizes },
+        { "GenerateExceptionsReturnsZero", HeapCases.GenerateExceptionsReturnsZero },
         { "OneProcessHeap", LinkCases.OneProcessHeap },
         { "OneLibrary", LinkCases.OneLibrary },
         { "TaskAllocator", TaskCases.TaskAllocator },

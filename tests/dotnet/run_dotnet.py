@@ -32,6 +32,7 @@ FOUND = {"LD_LIBRARY_PATH": LINKS}
 PRELOAD = {"LD_PRELOAD": WIN32}
 BOTH = {"LD_PRELOAD": f"{WIN32}:{MALLOC}"}
 NOTHING = {}
+RETURNING = ",".join(filter(None, [os.environ.get("MOLEHILL_CONF"), "unhandled:return"]))
 ROWS = [
     Row("case_122_realloc_by_the_programs_map", "mapped", "ReAllocKeepsAndClears", FOUND),
     Row("case_122_realloc_by_an_assemblys_map", "split", "ReAllocKeepsAndClears", FOUND),
@@ -51,6 +52,8 @@ ROWS = [
     Row("case_126_one_process_heap_by_the_map", "mapped", "OneProcessHeap", FOUND),
     Row("members_that_are_no_flags", "mapped", "EnumMembers", FOUND),
     Row("tag_shift_stays_in_place", "mapped", "TagShiftStaysInPlace", FOUND),
+    Row("case_153_exceptions_return_zero", "mapped", "GenerateExceptionsReturnsZero",
+        dict(FOUND, MOLEHILL_CONF=RETURNING)),
     Row("task_allocator", "plain", "TaskAllocator", FOUND),
     Row("a_spy_in_c_sharp", "mapped", "SpyInCSharp", FOUND),
     Row("blocks_cross_threads", "mapped", "BlocksCrossThreads", FOUND),
