@@ -11,6 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* For C and C++ older than 2011: the same, less readable when it fails. */
+#if defined(__cplusplus) && __cplusplus < 201103
+#define static_assert(condition, text) \
+    typedef char mh_is_right[(condition) ? 1 : -1] __attribute__((unused))
+#elif !defined(__cplusplus) && !defined(static_assert)
+#define static_assert(condition, text) \
+    extern __attribute__((unused)) int mh_is_right[(condition) ? 1 : -1]
+#endif
+
 /* The calling convention is the platform's own. */
 #define WINAPI
 #define STDMETHODCALLTYPE
@@ -106,6 +115,7 @@ static_assert(sizeof(GUID) == 16, "a GUID has no padding");
 #define ERROR_NOT_SUPPORTED 50u
 #define ERROR_INVALID_PARAMETER 87u
 #define ERROR_INSUFFICIENT_BUFFER 122u
+#define ERROR_NOT_LOCKED 158u
 #define ERROR_NO_MORE_ITEMS 259u
 #define ERROR_NOT_OWNER 288u
 #define ERROR_NOACCESS 998u
