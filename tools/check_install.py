@@ -130,6 +130,28 @@ int main(void)
 }
 """
 
+# A source for Windows, in C and C++, as such sources spell their includes.
+WINDOWS = r"""
+#include <Windows.h>
+#include <ObjBase.h>
+#include <malloc.h>
+#include <stdio.h>
+
+int main(void)
+{
+    IMalloc *pMalloc = NULL;
+    LPVOID lpBlock = HeapAlloc(GetProcessHeap(), HEAP_ZERO_MEMORY, 27);
+
+    if (lpBlock == NULL || _msize(lpBlock) != 27 || FAILED(CoGetMalloc(1, &pMalloc)))
+        return 1;
+    CoTaskMemFree(lpBlock);
+    if (GlobalFree(GlobalAlloc(GPTR, 5)) != NULL)
+        return 2;
+    puts("a small heap");
+    return 0;
+}
+"""
+
 # new and delete are molehill's, and a new that fails throws. This much refers to nothing else of
 # the C++ library that throws bad_alloc.
 CXX = r"""
@@ -251,7 +273,8 @@ def static_rows(checks, cc, cxx, library_dir):
     for package, compiler, suffix, source in (
             ("molehill", cc, ".c", APP), ("molehill", cxx, ".cc", APP),
             ("molehill-malloc", cc, ".c", MALLOC), ("molehill-win32", cc, ".c", BARE),
-            ("molehill-win32", cxx, ".cc", BARE)):
+            ("molehill-win32", cxx, ".cc", BARE),
+            ("molehill-win32", cc, ".c", WINDOWS), ("molehill-win32", cxx, ".cc", WINDOWS)):
         flags = checks.pkg_config("--static", "--cflags", "--libs", package)
         checks.program(f"pkg-config --static {package}, {suffix}", compiler, suffix, source,
                        [*flags, "-static"])
@@ -278,6 +301,8 @@ def shared_rows(checks, cc, cxx, library_dir):
     bare = checks.pkg_config("--cflags", "--libs", "molehill-win32")
     checks.program("bare Win32 names, linked", cc, ".c", BARE, bare, **found)
     checks.program("bare Win32 names, linked, C++", cxx, ".cc", BARE, bare, **found)
+    checks.program("a Windows source", cc + strict, ".c", WINDOWS, bare, **found)
+    checks.program("a Windows source, C++", cxx + strict, ".cc", WINDOWS, bare, **found)
 
 
 def dotnet_rows(checks, cc, library_dir):

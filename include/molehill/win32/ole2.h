@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Of OLE only COM is there.
+ */
+#pragma once
+
+#include "objbase.h"
