@@ -26,10 +26,42 @@ extern "C" {
 MH_API HRESULT WINAPI CoGetMalloc(DWORD dwMemContext, IMalloc **ppMalloc)
     MH_WIN32_SYMBOL(CoGetMalloc);
 
-/* IMalloc's Alloc, Realloc and Free on it. */
+/*
+ * IMalloc's Alloc on the task allocator.
+ *
+ *   cb        bytes; 0 gives a block of its own like any other
+ *   returns   the block, which the caller ends with CoTaskMemFree; or NULL
+ *   errors    as HeapAlloc
+ *   threads   any
+ *   progress  as HeapAlloc; with a spy, as the spy is called: CoRegisterMallocSpy
+ *   spec      3.1, 3.2
+ */
 MH_API LPVOID WINAPI CoTaskMemAlloc(SIZE_T cb) MH_WIN32_SYMBOL(CoTaskMemAlloc);
+
+/*
+ * IMalloc's Realloc on the task allocator.
+ *
+ *   pv        a block of the task allocator; NULL: as CoTaskMemAlloc
+ *   cb        the new size in bytes; 0 frees the block, unlike HeapReAlloc
+ *   returns   the block, moved or not; NULL where it was freed, and on failure, which
+ *             leaves the old block as it was
+ *   errors    as HeapReAlloc
+ *   threads   any
+ *   progress  as HeapReAlloc; with a spy, as CoTaskMemAlloc
+ *   spec      3.1, 3.2
+ */
 MH_API LPVOID WINAPI CoTaskMemRealloc(LPVOID pv, SIZE_T cb)
     MH_WIN32_SYMBOL(CoTaskMemRealloc);
+
+/*
+ * IMalloc's Free on the task allocator.
+ *
+ *   pv        a block of the task allocator; NULL and what is no block are ignored
+ *   errors    none: last error and errno are kept
+ *   threads   any
+ *   progress  as HeapFree; with a spy, as CoTaskMemAlloc
+ *   spec      3.1, 3.2
+ */
 MH_API void WINAPI CoTaskMemFree(LPVOID pv) MH_WIN32_SYMBOL(CoTaskMemFree);
 
 /*

@@ -41,15 +41,16 @@ MH_API extern const IID IID_IMallocSpy MH_WIN32_SYMBOL(IID_IMallocSpy);
  * also while a thread ends. Progress: without a spy, one load more than the heap
  * functions. Spec 3.2; with a spy, 3.3.
  *
- * IMallocSpy: called before and after each of these, but for NULL given to Free, GetSize
- * and DidAlloc. U is the pointer the client sees, A that of the real block. fSpyed (0 or
- * 1) tells whether U came from this spy's PostAlloc or PostRealloc; it is 0 for blocks
- * older than the spy and the same in both calls around an operation.
+ * IMallocSpy: called before and after each method of IMalloc, but for NULL given to Free,
+ * GetSize and DidAlloc. U is the pointer the client sees, A that of the real block.
+ * fSpyed (0 or 1) tells whether U came from this spy's PostAlloc or PostRealloc; it is 0
+ * for blocks older than the spy and the same in both calls around an operation.
  *
  *   PreAlloc          returns the bytes to allocate; 0 for cbRequest not 0: Alloc returns
  *                     NULL and PostAlloc is not called
  *   PostAlloc         gets A, NULL when there is no memory; returns U
  *   PreFree           gets U, returns A
+ *   PostFree          the block is gone
  *   PreRealloc        gets U, stores A in *ppNewRequest (it holds U before), returns the
  *                     new size of A; 0 for cbRequest not 0 as in PreAlloc. pRequest may
  *                     be NULL.
@@ -61,6 +62,8 @@ MH_API extern const IID IID_IMallocSpy MH_WIN32_SYMBOL(IID_IMallocSpy);
  *   PreDidAlloc       gets U, returns A
  *   PostDidAlloc      gets U again, and in fActual what is known of A; returns what the
  *                     client gets
+ *   PreHeapMinimize   before HeapMinimize
+ *   PostHeapMinimize  after it
  *
  * A method may call IMalloc: the spy is called for that, too. Spec 3.3 to 3.5.
  */

@@ -101,6 +101,7 @@ MH_API int mh_spy_attach(const struct mh_spy *spy, void *heap);
 /*
  * Detach a spy.
  *
+ *   spy      one that was attached; any other value is only compared
  *   returns  0: no thread is inside the spy, and none will enter it again;
  *            MH_PENDING, in a callback, in a method of an IMallocSpy, or while the thread
  *            owns a HeapLock, where waiting might never end: operations that begin from

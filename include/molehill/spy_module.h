@@ -39,6 +39,7 @@ extern MH_API const unsigned mh_spy_module_version;
  *   error        room for one line, to be filled on failure
  *   error_bytes  how much room, at least 256
  *   returns      the spy, its `name` set, which stays until it is stopped; or NULL
+ *   threads      called by molehill's own thread
  */
 MH_API const struct mh_spy *mh_spy_module_start(const char *args, void **heap,
                                                 char *error, size_t error_bytes);
@@ -46,8 +47,10 @@ MH_API const struct mh_spy *mh_spy_module_start(const char *args, void **heap,
 /*
  * Report and clean up. Not called when mh_spy_module_start returned NULL.
  *
- *   write  call it, any number of times, for text that the command prints; 1 MiB is kept
- *   to     its first argument
+ *   write    call it, any number of times, for text that the command prints; 1 MiB is
+ *            kept
+ *   to       its first argument
+ *   threads  called by molehill's own thread
  */
 MH_API void mh_spy_module_stop(void (*write)(void *to, const char *text, size_t bytes),
                                void *to);

@@ -30,4 +30,3 @@ typedef UINT_PTR *PUINT_PTR;
 typedef LONG_PTR *PLONG_PTR;
 typedef ULONG_PTR *PULONG_PTR;
 typedef DWORD_PTR *PDWORD_PTR;
-typedef SIZE_T *PSIZE_T;
