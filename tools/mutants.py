@@ -23,6 +23,7 @@ from collections import namedtuple
 
 import mutants_com
 import mutants_exceptions
+import mutants_global
 import mutants_storm
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
@@ -722,7 +723,7 @@ MUTANTS = [
         ("src/observers/blocks.c", " || load_rlx(&place->heap_a) != heap", ""),
     ], ["top_sites"]),
 ]
-for others in mutants_com, mutants_exceptions, mutants_storm:
+for others in mutants_com, mutants_exceptions, mutants_global, mutants_storm:
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

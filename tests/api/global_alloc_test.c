@@ -68,6 +68,8 @@ BOTH_FAMILIES(zeroes_come_where_asked_for)
     require(block && is_all(block, 3000, 0), "%s: dirt", of->name);
     memset(block, 0x11, 3000);
     require(of->resize(block, 100, 0) == block, "%s: did not shrink in place", of->name);
+    require(of->resize(block, 200, GMEM_ZEROINIT) == block, "%s: did not grow", of->name);
+    require(is_all((char *)block + 100, 100, 0), "%s: dirt where it had been", of->name);
     void *moved = of->resize(block, 200000, GMEM_MOVEABLE | GMEM_ZEROINIT);
     require(moved != NULL && of->size(moved) == 200000, "%s: did not grow", of->name);
     require(is_all(moved, 100, 0x11), "%s: contents lost", of->name);
