@@ -163,9 +163,10 @@ class CLeakSpy : public IMallocSpy {
 
 static char *Duplicate(IMalloc *pMalloc, LPCSTR psz)
 {
-    char *pNew = static_cast<char *>(pMalloc->Alloc(strlen(psz) + 1));
+    SIZE_T cb = strlen(psz) + 1;
+    char *pNew = static_cast<char *>(pMalloc->Alloc(cb));
     if (pNew != NULL)
-        strcpy(pNew, psz);
+        CopyMemory(pNew, psz, cb);
     return pNew;
 }
 
