@@ -16,199 +16,7 @@ import tempfile
 import time
 
 import check_links
-
-APP = r"""
-#include <molehill/heapapi.h>
-#include <molehill/molehill.h>
-
-#include <stdio.h>
-#include <string.h>
-
-int main(void)
-{
-    HANDLE heap = HeapCreate(0, 0, 0);
-    char *text = (char *)HeapAlloc(heap, HEAP_ZERO_MEMORY, 27);
-    if (text == NULL || HeapSize(heap, 0, text) != 27)
-        return 1;
-    strcpy(text, "a small heap");
-    puts(text);
-    if (!HeapFree(heap, 0, text) || !HeapDestroy(heap))
-        return 2;
-    return 0;
-}
-"""
-
-# Bare names, found at run time as P/Invoke and dlsym do.
-WIN32 = r"""
-#include <dlfcn.h>
-#include <stdio.h>
-
-int main(void)
-{
-    void *library = dlopen("libmolehill-win32.so.0", RTLD_NOW);
-    if (library == NULL)
-        return puts(dlerror()), 1;
-    void *(*process_heap)(void) = (void *(*)(void))dlsym(library, "GetProcessHeap");
-    void *(*alloc)(void *, unsigned, size_t) =
-        (void *(*)(void *, unsigned, size_t))dlsym(library, "HeapAlloc");
-    if (process_heap == NULL || alloc == NULL || alloc(process_heap(), 0, 5) == NULL)
-        return 2;
-    puts("a small heap");
-    return 0;
-}
-"""
-
-# The same by the names that .NET programs import; the folder of links is all that the loader knows.
-LINKED = WIN32.replace("libmolehill-win32.so.0", "libkernel32.dll.so").replace(
-    "    puts(", """    if (dlopen("libOle32.so", RTLD_NOW) != library)
-        return 3;
-    puts(""")
-
-# A block of malloc's own, counted by molehill: that is how the program knows who served it.
-MALLOC = r"""
-#include <molehill/molehill.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-
-int main(void)
-{
-    struct mh_stats before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
-    mh_stats_get(&before);
-    for (int i = 0; i < 1000; i++) {
-        char *volatile block = malloc(100);
-        free(block);
-    }
-    mh_stats_get(&after);
-    if (after.malloc_frees < before.malloc_frees + 1000)
-        return 1;
-    puts("a small heap");
-    return 0;
-}
-"""
-
-# It stays until its input ends, on a malloc that is part of it.
-STATIC = r"""
-#include <stdio.h>
-#include <stdlib.h>
-
-int main(void)
-{
-    free(malloc(1));
-    return getchar() != EOF;
-}
-"""
-
-# The bare names, linked; in C++ too.
-BARE = r"""
-#include <stddef.h>
-#include <stdio.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
-void *GetProcessHeap(void);
-void *HeapAlloc(void *, unsigned, size_t);
-size_t HeapSize(void *, unsigned, const void *);
-int HeapFree(void *, unsigned, void *);
-void *CoTaskMemAlloc(size_t);
-extern const unsigned char IID_IMalloc[16];
-#ifdef __cplusplus
-}
-#endif
-
-int main(void)
-{
-    void *block = HeapAlloc(GetProcessHeap(), 0, 27);
-    if (HeapSize(GetProcessHeap(), 0, block) != 27 || !HeapFree(GetProcessHeap(), 0, block))
-        return 1;
-    if (!CoTaskMemAlloc(0) || IID_IMalloc[0] != 2 || IID_IMalloc[8] != 0xC0 ||
-        IID_IMalloc[15] != 0x46)
-        return 2;
-    puts("a small heap");
-    return 0;
-}
-"""
-
-# A source for Windows, in C and C++, as such sources spell their includes.
-WINDOWS = r"""
-#include <Windows.h>
-#include <ObjBase.h>
-#include <malloc.h>
-#include <stdio.h>
-
-int main(void)
-{
-    IMalloc *pMalloc = NULL;
-    LPVOID lpBlock = HeapAlloc(GetProcessHeap(), HEAP_ZERO_MEMORY, 27);
-
-    if (lpBlock == NULL || _msize(lpBlock) != 27 || FAILED(CoGetMalloc(1, &pMalloc)))
-        return 1;
-    CoTaskMemFree(lpBlock);
-    if (GlobalFree(GlobalAlloc(GPTR, 5)) != NULL)
-        return 2;
-    puts("a small heap");
-    return 0;
-}
-"""
-
-# new and delete are molehill's, and a new that fails throws. This much refers to nothing else of
-# the C++ library that throws bad_alloc.
-CXX = r"""
-#include <molehill/molehill.h>
-
-#include <cstdint>
-#include <cstdio>
-#include <new>
-
-int main()
-{
-    struct mh_stats before = {}, after = {};
-    before.size = after.size = sizeof(before);
-    mh_stats_get(&before);
-    for (int i = 0; i < 1000; i++) {
-        char *volatile block = new char[100];
-        delete[] block;
-    }
-    mh_stats_get(&after);
-    if (after.malloc_frees < before.malloc_frees + 1000)
-        return 1;
-    volatile std::size_t bytes = PTRDIFF_MAX / 2;
-    try {
-        char *volatile block = new char[bytes];
-        delete[] block;
-        return 2;
-    } catch (const std::bad_alloc &) {
-        std::puts("a small heap");
-    }
-    return 0;
-}
-"""
-
-# A spy in a shared object, which tells that it was there.
-SPY = r"""
-#include <molehill/spy_module.h>
-
-static struct mh_spy spy;
-const unsigned mh_spy_module_version = MH_SPY_MODULE_VERSION;
-
-const struct mh_spy *mh_spy_module_start(const char *args, void **heap, char *error,
-                                         size_t error_bytes)
-{
-    (void)args;
-    (void)heap;
-    (void)error;
-    (void)error_bytes;
-    spy.size = sizeof spy;
-    spy.name = "small";
-    return &spy;
-}
-
-void mh_spy_module_stop(void (*write)(void *to, const char *text, size_t bytes), void *to)
-{
-    write(to, "a small spy\n", 12);
-}
-"""
+import install_programs as texts
 
 # What README tells those to add who link molehill-malloc.o into a static C++ program.
 THROWING = ["-Wl,-u,_ZSt17__throw_bad_allocv", "-Wl,-u,_ZSt15get_new_handlerv"]
@@ -258,23 +66,25 @@ def static_rows(checks, cc, cxx, library_dir):
 
     cflags = checks.pkg_config("--cflags", "molehill")
     one_object = [*cflags, library("molehill-malloc.o"), "-pthread"]
-    checks.program("C, static core", cc, ".c", APP,
+    checks.program("C, static core", cc, ".c", texts.APP,
                    cflags + [library("libmolehill.a"), "-pthread"])
-    checks.program("malloc, static", cc, ".c", MALLOC,
+    checks.program("malloc, static", cc, ".c", texts.MALLOC,
                    cflags + [library("libmolehill-malloc.a"), library("libmolehill.a"),
                              "-pthread"])
-    checks.program("bare Win32 names, static", cc, ".c", BARE,
+    checks.program("bare Win32 names, static", cc, ".c", texts.BARE,
                    [library("libmolehill-win32.a"), library("libmolehill.a"), "-pthread"])
-    checks.program("molehill-malloc.o, C", cc, ".c", MALLOC, one_object)
-    checks.program("molehill-malloc.o, C, -static", cc, ".c", MALLOC, [*one_object, "-static"])
-    checks.program("molehill-malloc.o, C++", cxx, ".cc", CXX, one_object)
-    checks.program("molehill-malloc.o, C++, -static", cxx, ".cc", CXX,
+    checks.program("molehill-malloc.o, C", cc, ".c", texts.MALLOC, one_object)
+    checks.program("molehill-malloc.o, C, -static", cc, ".c", texts.MALLOC,
+                   [*one_object, "-static"])
+    checks.program("molehill-malloc.o, C++", cxx, ".cc", texts.CXX, one_object)
+    checks.program("molehill-malloc.o, C++, -static", cxx, ".cc", texts.CXX,
                    [*one_object, "-static", *THROWING])
     for package, compiler, suffix, source in (
-            ("molehill", cc, ".c", APP), ("molehill", cxx, ".cc", APP),
-            ("molehill-malloc", cc, ".c", MALLOC), ("molehill-win32", cc, ".c", BARE),
-            ("molehill-win32", cxx, ".cc", BARE),
-            ("molehill-win32", cc, ".c", WINDOWS), ("molehill-win32", cxx, ".cc", WINDOWS)):
+            ("molehill", cc, ".c", texts.APP), ("molehill", cxx, ".cc", texts.APP),
+            ("molehill-malloc", cc, ".c", texts.MALLOC), ("molehill-win32", cc, ".c", texts.BARE),
+            ("molehill-win32", cxx, ".cc", texts.BARE),
+            ("molehill-win32", cc, ".c", texts.WINDOWS),
+            ("molehill-win32", cxx, ".cc", texts.WINDOWS)):
         flags = checks.pkg_config("--static", "--cflags", "--libs", package)
         checks.program(f"pkg-config --static {package}, {suffix}", compiler, suffix, source,
                        [*flags, "-static"])
@@ -285,24 +95,24 @@ def shared_rows(checks, cc, cxx, library_dir):
     found = {"LD_LIBRARY_PATH": library_dir}
     flags = checks.pkg_config("--cflags", "--libs", "molehill")
     strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-    checks.program("C, shared", cc + strict, ".c", APP, flags, **found)
-    checks.program("C++, shared", cxx + strict, ".cc", APP, flags, **found)
+    checks.program("C, shared", cc + strict, ".c", texts.APP, flags, **found)
+    checks.program("C++, shared", cxx + strict, ".cc", texts.APP, flags, **found)
 
     # These find their core by RUNPATH, so only the first library needs a path.
     malloc = os.path.join(library_dir, "libmolehill-malloc.so.0")
-    checks.program("malloc, preloaded", cc, ".c", MALLOC, flags, LD_PRELOAD=malloc, **found)
+    checks.program("malloc, preloaded", cc, ".c", texts.MALLOC, flags, LD_PRELOAD=malloc, **found)
     code, output = checks.run(["/bin/echo", "fine"], LD_PRELOAD=malloc)
     checks.note("malloc preloaded by its path alone", code == 0 and output == "fine\n", output)
-    checks.program("malloc, linked", cc, ".c", MALLOC,
+    checks.program("malloc, linked", cc, ".c", texts.MALLOC,
                    checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
-    checks.program("malloc, linked, C++", cxx, ".cc", CXX,
+    checks.program("malloc, linked, C++", cxx, ".cc", texts.CXX,
                    checks.pkg_config("--cflags", "--libs", "molehill-malloc"), **found)
-    checks.program("bare Win32 names", cc, ".c", WIN32, ["-ldl"], **found)
+    checks.program("bare Win32 names", cc, ".c", texts.WIN32, ["-ldl"], **found)
     bare = checks.pkg_config("--cflags", "--libs", "molehill-win32")
-    checks.program("bare Win32 names, linked", cc, ".c", BARE, bare, **found)
-    checks.program("bare Win32 names, linked, C++", cxx, ".cc", BARE, bare, **found)
-    checks.program("a Windows source", cc + strict, ".c", WINDOWS, bare, **found)
-    checks.program("a Windows source, C++", cxx + strict, ".cc", WINDOWS, bare, **found)
+    checks.program("bare Win32 names, linked", cc, ".c", texts.BARE, bare, **found)
+    checks.program("bare Win32 names, linked, C++", cxx, ".cc", texts.BARE, bare, **found)
+    checks.program("a Windows source", cc + strict, ".c", texts.WINDOWS, bare, **found)
+    checks.program("a Windows source, C++", cxx + strict, ".cc", texts.WINDOWS, bare, **found)
 
 
 def dotnet_rows(checks, cc, library_dir):
@@ -314,7 +124,7 @@ def dotnet_rows(checks, cc, library_dir):
     data = glob.glob(os.path.join(checks.tree, "**/share/molehill/dotnet"), recursive=True)
     problems = check_links.all_problems(links, library_dir, "".join(data))
     checks.note("links, map and resolver for .NET", not problems, "\n".join(problems))
-    checks.program("bare Win32 names, by links alone", cc, ".c", LINKED, ["-ldl"],
+    checks.program("bare Win32 names, by links alone", cc, ".c", texts.LINKED, ["-ldl"],
                    LD_LIBRARY_PATH=links)
 
 
@@ -350,10 +160,11 @@ def command_rows(checks, cc, library_dir):
     spy, static = os.path.join(checks.folder, "spy"), os.path.join(checks.folder, "static")
     strict = [*cc, "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
               *checks.pkg_config("--cflags", "molehill")]
-    if not compiled(checks, "a spy", [*strict, "-shared", "-fPIC"], SPY, spy) or not compiled(
+    if not compiled(checks, "a spy", [*strict, "-shared", "-fPIC"],
+                    texts.SPY, spy) or not compiled(
             checks, "a static program",
             [*strict, "-static", "-pthread", os.path.join(library_dir, "molehill-malloc.o")],
-            STATIC, static):
+            texts.STATIC, static):
         return
     said = spied(checks, "cat", (
         ("attach", os.path.join(library_dir, "molehill", "top-sites.so")), ("attach", spy),
