@@ -25,9 +25,6 @@ HEADERS = "include/molehill"
 INTERFACES = {"IMalloc": "objidl.h", "IMallocSpy": "objidl.h"}
 FIELDS = {"returns": "Returns", "errors": "Errors", "threads": "Threads", "progress": "Progress"}
 UNSHOWN = {"spec"}      # sections of a description that does not come with the sources
-# Parameters that the comment describes together with another.
-TOGETHER = {("HeapSetInformation", "HeapInformation"): "HeapInformationClass",
-            ("HeapSetInformation", "HeapInformationLength"): "HeapInformationClass"}
 # Functions that are parts of a macro, which has the description.
 PARTS = {"mh_exception_enter": "MH_TRY", "mh_exception_leave": "MH_TRY"}
 NOTE = "<!-- Written by tools/reference.py; what it says is said in the header. -->\n\n"
@@ -223,7 +220,7 @@ class Writer:
         out = [f"# {one.name}\n\n", NOTE, "```c\n", f"#include <molehill/{one.header}>\n\n"]
         is_interface = one.name in INTERFACES
         out += [one.declaration.replace("\n", ";\n") + ";\n```\n\n", self.body(one.text, one.name)]
-        rows = [(name, self.described(one, name)) for name in one.parameters
+        rows = [(name, self.marked(one.fields.get(name, ""), one.name)) for name in one.parameters
                 if one.name not in PARTS]
         if rows:
             out.append(f"\n| {'method' if is_interface else 'parameter'} | |\n|---|---|\n")
@@ -233,15 +230,10 @@ class Writer:
                 for field, title in FIELDS.items() if field in one.fields]
         if one.name in PARTS:
             out.append(f"A part of `{PARTS[one.name]}`; programs do not call it.\n\n")
-        anchor = "#" + one.header.replace(".", "").replace("_", "_")
+        anchor = "#" + one.header.replace(".", "")
         out.append(f"What holds for all of `{one.header}`: [there](README.md{anchor}).\n\n"
                    "## Differences from Windows\n\n")
         return "".join(out) + self.differences_of(one)
-
-    def described(self, one, name):
-        if (one.name, name) in TOGETHER:
-            return f"said at `{TOGETHER[one.name, name]}`"
-        return self.marked(one.fields.get(name, ""), one.name)
 
     def index(self):
         out = ["# Reference\n\n", NOTE,
@@ -289,7 +281,7 @@ def gaps(writer):
             continue
         where = f"{HEADERS}/{one.header}: {one.name}"
         missing = [name for name in one.parameters
-                   if not one.fields.get(name) and (one.name, name) not in TOGETHER]
+                   if not one.fields.get(name)]
         missing += [] if one.is_void else ["returns"] if "returns" not in one.fields else []
         missing += [] if "threads" in one.fields else ["threads"]
         yield from (f"{where}: its comment has no {name!r}" for name in missing)

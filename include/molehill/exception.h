@@ -103,8 +103,8 @@ struct mh_exception_context {
 
 /* What a handler returns, if it does. */
 enum {
-    MH_CONTINUE = 0,  /* the call returns NULL */
-    MH_UNHANDLED = 1, /* go on as if there were no handler */
+    MH_CONTINUE = 0, /* the call returns NULL */
+    MH_UNHANDLED = 1 /* go on as if there were no handler */
 };
 
 /*

@@ -49,6 +49,10 @@ static_assert(sizeof(HEAP_INFORMATION_CLASS) == 4 &&
  *       HeapOptimizeResources: a HEAP_OPTIMIZE_RESOURCES_INFORMATION. As HeapCompact;
  *         with HeapHandle NULL of all heaps, but for those without lock and those that
  *         another thread has locked
+ *   HeapInformation
+ *       the buffer, or NULL, as it says there
+ *   HeapInformationLength
+ *       its bytes
  *   returns     TRUE, or FALSE
  *   errors      the above, ERROR_INVALID_HANDLE; ERROR_INVALID_PARAMETER for any other
  *               class, and for buffers, lengths and values that do not fit. errno EINVAL,

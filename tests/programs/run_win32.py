@@ -3,6 +3,7 @@
 """The programs of tests/win32, which know nothing of molehill: compiled with one -I in each
 language there is, linked, run, their output compared; and compiled for Windows by mingw-w64,
 whose headers must agree with molehill's on every value."""
+import ctypes
 import os
 import re
 import shutil
@@ -24,14 +25,17 @@ STANDARDS = {".c": ("c99", "c11", "gnu17"), ".cpp": ("c++98", "c++11", "c++17", 
 MINGW = {".c": "x86_64-w64-mingw32-gcc", ".cpp": "x86_64-w64-mingw32-g++"}
 VALUES = re.compile(r"(ERROR|E|S|CO_E|RPC_E|CLASS_E|REGDB_E|STATUS|HEAP|PROCESS_HEAP|GMEM|LMEM|"
                     r"FACILITY|SEVERITY|MEMCTX|COINIT|MEMORY)_\w+|[GL](PTR|HND)|NONZERO\w+|"
-                    r"MAX\w+|NO_?ERROR|TRUE|FALSE|ANYSIZE_ARRAY")
-WIDE = {"WCHAR", "HRESULT_FROM_WIN32"}
+                    r"MAX\w+|NO_?ERROR|TRUE|FALSE|ANYSIZE_ARRAY|EXCEPTION_\w+|HeapCompat\w+|"
+                    r"HeapEnable\w+")
+# Not compared: 32 bits wide here; and what mingw-w64 10 does not have yet.
+NOT_THERE = {"WCHAR", "HEAP_OPTIMIZE_RESOURCES_INFORMATION",
+             "PHEAP_OPTIMIZE_RESOURCES_INFORMATION"}
 
 # What must be found: (header, from, to, program that then fails).
 MISTAKES = [
     ("guiddef.h", "l, w1, w2, {", "l, w2, w1, {", "malloc_trace"),
     ("guiddef.h", "{b1, b2,", "{b2, b1,", "macro_values"),
-    ("guiddef.h", "#ifdef INITGUID", "#if 0", "malloc_trace"),
+    ("guiddef.h", "defined(INITGUID)", "0", "malloc_trace"),
     ("winnt.h", "__sync_sub_and_fetch", "__sync_fetch_and_sub", "leak_spy"),
     ("winnt.h", "((to), (expected), (value))", "((to), (value), (expected))", "macro_values"),
     ("winnt.h", "memset((to), (value), (bytes))", "memset((to), (bytes), (value))",
@@ -64,7 +68,7 @@ def build(place, path, headers=HEADERS):
     """(result of the compiler, program)"""
     name, ending = os.path.splitext(os.path.basename(path))
     program = place.file(name)
-    done = run([COMPILERS[ending][0], "-I", headers, path, "-o", program, *LIBRARIES])
+    done = run([COMPILERS[ending][0], *STRICT[:2], "-I", headers, path, "-o", program, *LIBRARIES])
     return done, program
 
 
@@ -120,6 +124,121 @@ def find_mistakes(place, sources):
         case(is_found, f"{name} works though {header} says {new!r}")
 
 
+# What docs/porting.md tells porters to write: exceptions, and interfaces of their own.
+EXCEPTIONS = """
+#include <windows.h>
+#include <stdio.h>
+
+int main(void)
+{
+    HANDLE heap = HeapCreate(HEAP_GENERATE_EXCEPTIONS, 0, 0);
+    volatile int caught = 0;
+    MH_TRY {
+        HeapAlloc(heap, 0, (SIZE_T)-1);
+        return 1;
+    } MH_EXCEPT {
+        switch (GetExceptionCode()) {
+        case STATUS_NO_MEMORY:
+            caught = 1;
+            break;
+        case EXCEPTION_ACCESS_VIOLATION:
+            return 2;
+        }
+    } MH_END_TRY;
+    return caught ? 0 : 3;
+}
+"""
+INTERFACE = """
+#include <windows.h>
+#include <initguid.h>
+
+DEFINE_GUID(IID_IMole, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+MIDL_INTERFACE("00000001-0002-0003-0405-060708090a0b") IMole : public IUnknown
+{
+    virtual int STDMETHODCALLTYPE Dig() = 0;
+};
+MH_UUID_OF(IMole, IID_IMole);
+
+struct Mole : IMole {
+    STDMETHODIMP QueryInterface(REFIID riid, void **ppv)
+    {
+        IMole *pThis = this;
+        *ppv = riid == __uuidof(pThis) ? this : NULL;
+        return *ppv ? S_OK : E_NOINTERFACE;
+    }
+    STDMETHODIMP_(ULONG) AddRef() { return 2; }
+    STDMETHODIMP_(ULONG) Release() { return 1; }
+    int STDMETHODCALLTYPE Dig() { return 7; }
+};
+
+int main()
+{
+    Mole mole;
+    IMole *pMole = NULL;
+    IMalloc *pMalloc = NULL;
+    IMallocSpy *pSpy = NULL;
+    if (mole.QueryInterface(IID_PPV_ARGS(&pMole)) != S_OK || pMole->Dig() != 7)
+        return 1;
+    if (mole.QueryInterface(IID_PPV_ARGS(&pSpy)) != E_NOINTERFACE || pSpy != NULL)
+        return 2;
+    CoGetMalloc(MEMCTX_TASK, &pMalloc);
+    return pMalloc->QueryInterface(IID_PPV_ARGS(&pMole)) == E_NOINTERFACE ? 0 : 3;
+}
+"""
+# What other headers may be used with these, which make words like IN and interface macros.
+CROWD = """
+#include <windows.h>
+#include <objbase.h>
+#include <tchar.h>
+#include <malloc.h>
+#ifdef __cplusplus
+#include <bits/stdc++.h>
+#else
+#include <complex.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <threads.h>
+#endif
+#include <dlfcn.h>
+#include <immintrin.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+int main(void) { return 0; }
+"""
+
+
+def ported(place):
+    for name, text in (("exceptions.c", EXCEPTIONS), ("exceptions.cpp", EXCEPTIONS),
+                       ("interface.cpp", INTERFACE), ("crowd.c", CROWD), ("crowd.cpp", CROWD)):
+        done, program = build(place, place.file(name, text))
+        case(done.returncode == 0, f"{name} is not built: {done.stderr[-2000:]}")
+        if done.returncode != 0:
+            continue
+        done = output_of(place, program, "compat:documents")
+        case(done.returncode == 0, f"{name} ends with {done.returncode}: {done.stderr}")
+
+
+def bare_names():
+    """libmolehill-win32 has what a program finds by name."""
+    library = ctypes.CDLL(os.path.join(BUILD, "src", "libmolehill-win32.so.0"))
+    for name in ("GlobalAlloc", "LocalAlloc", "GlobalReAlloc"):
+        getattr(library, name).restype = ctypes.c_void_p
+    for name in ("GlobalSize", "LocalSize", "_msize"):
+        getattr(library, name).restype = ctypes.c_size_t
+        getattr(library, name).argtypes = [ctypes.c_void_p]
+    for alloc, size in ((library.GlobalAlloc, library.LocalSize),
+                        (library.LocalAlloc, library.GlobalSize)):
+        block = alloc(0x40, ctypes.c_size_t(27))
+        case(block and size(block) == 27, f"{alloc.__name__}: {block}")
+        case(library._msize(block) == 27, "_msize by its bare name")
+        library.GlobalFree.argtypes = [ctypes.c_void_p]
+        case(library.GlobalFree(block) == 0, "GlobalFree by its bare name")
+
+
 def refusals(place):
     """_WIN32 is not made known; a _UNICODE program is told why it cannot be compiled."""
     for compiler, ending in (("gcc", ".c"), ("g++", ".cpp")):
@@ -153,7 +272,7 @@ def same_values(place):
     names = {name: entry.kind for name, (entry, note) in found.items() if note != "C++"}
     constants = [name for name, kind in names.items()
                  if kind in ("macro", "constant") and VALUES.fullmatch(name)]
-    types = [name for name, kind in names.items() if kind == "type" and name not in WIDE]
+    types = [name for name, kind in names.items() if kind == "type" and name not in NOT_THERE]
     include = "#include <windows.h>\n#include <objbase.h>\n#include <tchar.h>\n"
     ours = include + "#include <stdio.h>\nint main(void)\n{\n" + "".join(
         f'printf("{name} %d\\n", (int)({name}));\n' for name in constants) + "".join(
@@ -182,6 +301,8 @@ def main():
     with Scratch() as place:
         compile_all(sources)
         run_all(place, sources)
+        ported(place)
+        bare_names()
         refusals(place)
         find_mistakes(place, sources)
         for_windows(place, sources)

@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 
+#include "excpt.h"
 #include "winbase.h"
 
 #ifndef WIN32_LEAN_AND_MEAN

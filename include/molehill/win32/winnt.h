@@ -61,6 +61,19 @@ typedef const TCHAR *PCTSTR;
 #define STDMETHODVCALLTYPE
 #define STDAPIVCALLTYPE
 
+/*
+ * Here, as in Windows' header of this name, they are DWORDs, since GetExceptionCode gives
+ * one; in wintypes.h they are NTSTATUS.
+ */
+#undef STATUS_ACCESS_VIOLATION
+#undef STATUS_INVALID_HANDLE
+#undef STATUS_NO_MEMORY
+#undef STATUS_HEAP_CORRUPTION
+#define STATUS_ACCESS_VIOLATION ((DWORD)0xC0000005)
+#define STATUS_INVALID_HANDLE ((DWORD)0xC0000008)
+#define STATUS_NO_MEMORY ((DWORD)0xC0000017)
+#define STATUS_HEAP_CORRUPTION ((DWORD)0xC0000374)
+
 #define C_ASSERT(condition) static_assert(condition, #condition)
 #define FIELD_OFFSET(type, field) ((LONG)offsetof(type, field))
 #define CONTAINING_RECORD(address, type, field) \
