@@ -100,6 +100,15 @@ TESTS = {
     "misuse/malloc": Test("plain", "tests/misuse/malloc_test.c"),
     "unit/malloc": Test("plain", "tests/unit/malloc_test.c"),
     "unit/rejoin": Test("plain", "tests/unit/rejoin_test.c"),
+    "api/heap_fixed": Test("plain", "tests/api/heap_fixed_test.c"),
+    "api/heap_fixed_blocks": Test("plain", "tests/api/heap_fixed_blocks_test.c"),
+    "api/heap_fixed_threads": Test("plain", "tests/api/heap_fixed_threads_test.c"),
+    "unit/bit_tree": Test("plain", "tests/unit/bit_tree_test.c"),
+    "unit/fixed": Test("plain", "tests/unit/fixed_test.c"),
+    "unit/fixed_cache": Test("plain", "tests/unit/fixed_cache_test.c"),
+    "fixed": Test("plain", "tests/race/fixed.c", attempts=2),
+    "fixed/tsan": Test("tsan", "tests/race/fixed.c", attempts=2),
+    "fork": Test("plain", "tests/race/fork.c", seconds=120, attempts=2),
     "unit/run": Test("plain", "tests/unit/run_test.c"),
 }
 # MOLEHILL_BUILD: where libraries that tests load are.
@@ -339,8 +348,8 @@ MUTANTS = [
     ], ["fast_path_step"]),
     Mutant("counted_alloc", "an allocation beyond the direct sizes adds to a shared figure", [
         ("src/tcache/block.c",
-         "    mole_thread_end(&use);\n    mole_purger_poke();\n    return block;",
-         "    mole_thread_end(&use);\n    add_rlx(&foreign_a, 0);\n    return block;"),
+         "        mole_fixed_cache_resume(heap);\n    }\n    mole_purger_poke();\n",
+         "        mole_fixed_cache_resume(heap);\n    }\n    add_rlx(&foreign_a, 0);\n"),
         ("src/tcache/block.c", "void *mole_block_alloc(",
          "static _Atomic(uint64_t) foreign_a;\nvoid *mole_block_alloc("),
     ], ["fast_path_step"]),
@@ -356,6 +365,55 @@ MUTANTS = [
         ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
          "    (void)0;\n"),
     ], ["fork_step", "fork_batch"]),
+    Mutant("fixed_apart", "freed extents of a fixed-size heap are not joined", [
+        ("src/arena/fixed.c", "    size_t before = length_before(fixed, granule);\n",
+         "    size_t before = 0;\n"),
+    ], ["unit/fixed"]),
+    Mutant("fixed_ceiling", "a fixed-size heap grants one byte too many", [
+        ("src/api/heap.c", " ? 0xFFFF0 : 0x7FFF8) - 1;", " ? 0xFFFF0 : 0x7FFF8);"),
+    ], ["api/heap_fixed"]),
+    Mutant("fixed_undrained", "an allocation fails before caches gave back what they hold", [
+        ("src/tcache/fixed_cache.c", "    mole_fixed_cache_drain_all(heap);\n    return true;",
+         "    return true;"),
+    ], ["api/heap_fixed_threads"]),
+    Mutant("fixed_exceeded", "a fixed-size heap charges nothing for bookkeeping", [
+        ("src/arena/fixed.c", "(maximum - MOLE_FIXED_CHARGED) / MOLE_GRANULE",
+         "maximum / MOLE_GRANULE"),
+    ], ["api/heap_fixed"]),
+    Mutant("fixed_twice", "a cache takes a block that it has", [
+        ("src/tcache/fixed_cache.h", "(load_rlx(entry) - (MOLE_FIXED_LIVE + 1))",
+         "((load_rlx(entry) & 0xfffff) - 1)"),
+    ], ["api/heap_fixed_blocks"]),
+    Mutant("fixed_interior", "a cache takes an address inside of a granule", [
+        ("src/tcache/fixed_cache.h", "offset / MOLE_GRANULE | offset << (64 - MOLE_GRANULE_SHIFT)",
+         "offset / MOLE_GRANULE"),
+    ], ["api/heap_fixed_blocks"]),
+    Mutant("fixed_hoard", "caches hold as much of a fixed-size heap as they like", [
+        ("src/tcache/fixed_cache.c", "    if (wanted > fixed->credit)\n", "    if (false)\n"),
+    ], ["unit/fixed_cache"]),
+    Mutant("fixed_unlocked", "a block goes back to a fixed-size heap without its lock", [
+        ("src/tcache/fixed_cache.c", "    mole_arena_enter(&heap->arena);\n    if (cache)\n"
+         "        make_room(fixed, cache, granules);\n",
+         "    mole_arena_enter(&heap->arena);\n    mole_arena_leave(&heap->arena);\n"
+         "    if (cache)\n        make_room(fixed, cache, granules);\n"),
+        ("src/tcache/fixed_cache.c", "        add_rlx(&heap->frees_a, 1);\n    }\n"
+         "    mole_arena_leave(&heap->arena);\n", "        add_rlx(&heap->frees_a, 1);\n    }\n"),
+    ], ["fixed/tsan"]),
+    Mutant("fixed_kept_at_exit", "a thread ends and keeps blocks of a fixed-size heap", [
+        ("src/tcache/thread.c", "        mole_fixed_cache_drain(kept->cache);\n", ""),
+    ], ["unit/fixed_cache"]),
+    Mutant("fixed_torn", "a fork's child leaves a fixed-size heap as it is", [
+        ("src/tcache/process.c", "        mole_fixed_cache_repair(heap);\n", "        (void)0;\n"),
+    ], ["fork"]),
+    Mutant("fixed_no_room", "a block grows over what is behind it", [
+        ("src/arena/fixed.c", "    if (now > old + behind)\n", "    if (now > old + behind + 1)\n"),
+    ], ["unit/fixed"]),
+    Mutant("fixed_lost_level", "a set loses members that are next to one taken out", [
+        ("src/arena/bit_tree.c", "        if (*word || words == 1)\n            return;\n"
+         "        level += words;\n        number /= BITS;\n    }\n}\n\nbool mole_bit_tree_has",
+         "        if (words == 1)\n            return;\n"
+         "        level += words;\n        number /= BITS;\n    }\n}\n\nbool mole_bit_tree_has"),
+    ], ["unit/bit_tree"]),
     Mutant("unawaited_operations", "who shuts the gate does not wait for operations under way", [
         ("src/arena/gate.c", "        while (load_acq(&owner->busy_a)) /* HB-GATE-1 */\n",
          "        while (load_acq(&owner->busy_a) > 1) /* HB-GATE-1 */\n"),

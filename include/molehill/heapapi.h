@@ -94,16 +94,18 @@ static_assert(sizeof(void *) != 8 || sizeof(PROCESS_HEAP_ENTRY) == 40,
  *                  (exception.h); HeapCreate itself does not. Accepted without effect so
  *                  far: HEAP_CREATE_ENABLE_EXECUTE, HEAP_CREATE_HARDENED and the checking
  *                  flags.
- *   dwInitialSize  a hint: memory is made ready when it is used; only sizes that could
- *                  never be had, above 2^47 bytes, are refused
- *   dwMaximumSize  0, for a heap that grows as far as memory goes. Heaps of a fixed size
- *                  are refused so far, with ERROR_NOT_ENOUGH_MEMORY.
+ *   dwInitialSize  bytes, rounded up to pages, 0 is one: reported as committed, and the
+ *                  first 16 MiB of them made resident, as a hint
+ *   dwMaximumSize  0, for a heap that grows as far as memory goes; else bytes, rounded up
+ *                  to pages and at least dwInitialSize, of a heap of a fixed size. 0x800
+ *                  of them are not had by blocks, and a block has less than 0x7FFF8, or
+ *                  0xFFFF0 under compat:windows (C-7, C-9).
  *   returns        a handle, unique and a multiple of 64 KiB, which the caller ends with
  *                  HeapDestroy; or NULL
  *   errors         ERROR_NOT_ENOUGH_MEMORY: no memory, or sizes that cannot be had
  *   threads        any
  *   progress       lock-free, but for the system's memory calls
- *   spec           2.1
+ *   spec           2.1, 2.12
  */
 MH_API HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize,
                                 SIZE_T dwMaximumSize) MH_WIN32_SYMBOL(HeapCreate);

@@ -13,6 +13,7 @@
 #include "arena/span_map.h"
 #include "base/check.h"
 #include "spy/com.h"
+#include "tcache/fixed_cache.h"
 #include "tcache/process.h"
 #include "watch/fast.h"
 #include "watch/watch.h"
@@ -26,25 +27,56 @@ static struct mole_heap *heap_of(HANDLE handle)
 /* What a process can have of it on x86-64. */
 static const SIZE_T address_space = (SIZE_T)1 << 47;
 
+/*
+ * The largest request that a fixed-size heap grants: C-7 has the seeds' limit, and what
+ * 64-bit Windows was seen to do.
+ */
+static SIZE_T most_bytes(void)
+{
+    return (mole_last_error_is_compat() ? 0xFFFF0 : 0x7FFF8) - 1;
+}
+
+/* A heap that is told to nobody yet, or NULL. */
+static struct mole_heap *create_heap(DWORD options, SIZE_T initial, SIZE_T maximum)
+{
+    struct mole_pool_slots *slots = mole_thread_slots();
+    initial = mole_round_up(initial ? initial : 1, MOLE_PAGE);
+    maximum = mole_round_up(maximum, MOLE_PAGE);
+    struct mole_heap *heap;
+    if (maximum) {
+        struct mole_fixed_limits limits = {
+            .maximum_bytes = maximum > initial ? maximum : initial,
+            .initial_bytes = initial,
+            .most_bytes = most_bytes(),
+        };
+        heap = mole_heap_create_fixed(options, slots, &limits);
+    } else {
+        heap = mole_heap_create(options, slots);
+        if (heap && initial > MOLE_PAGE) {
+            heap->initial_bytes = initial;
+            mole_arena_commit(&heap->arena, slots, initial);
+        }
+    }
+    if (!heap || mole_thread_settle(heap))
+        return heap;
+    (void)mole_heap_kill(heap);
+    mole_heap_finish(heap, slots);
+    return NULL;
+}
+
 HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximumSize)
 {
-    /* Fixed-size heaps are not there yet; more than there are addresses never will be. */
-    if (dwMaximumSize != 0 || dwInitialSize > address_space || !mole_process_start())
-        goto fail;
-    struct mole_pool_slots *slots = mole_thread_slots();
-    struct mole_heap *heap = mole_heap_create(flOptions, slots);
-    if (!heap)
-        goto fail;
-    if (!mole_thread_settle(heap)) {
-        (void)mole_heap_kill(heap);
-        mole_heap_finish(heap, slots);
-        goto fail;
+    struct mole_heap *heap = NULL;
+    /* More than there are addresses there never will be. */
+    if (dwInitialSize <= address_space && dwMaximumSize <= address_space &&
+        mole_process_start())
+        heap = create_heap(flOptions, dwInitialSize, dwMaximumSize);
+    if (!heap) {
+        mole_last_error_fail(ERROR_NOT_ENOUGH_MEMORY);
+        return NULL;
     }
     mole_watch_created(heap);
     return load_rlx(&heap->handle_a);
-fail:
-    mole_last_error_fail(ERROR_NOT_ENOUGH_MEMORY);
-    return NULL;
 }
 
 BOOL WINAPI HeapDestroy(HANDLE hHeap)
@@ -107,6 +139,27 @@ static __attribute__((noinline)) LPVOID alloc_watched(HANDLE handle, DWORD flags
     return likely(block) ? block : alloc_slow(handle, flags, bytes);
 }
 
+/*
+ * Inside an operation that the plain heap's path could not finish: the heap may be of
+ * fixed size.
+ */
+static __attribute__((noinline, used)) LPVOID alloc_further(HANDLE handle, DWORD flags,
+                                                            SIZE_T bytes, size_t unused,
+                                                            struct mole_tcache *cache)
+{
+    (void)unused; /* keeps the cache in its register */
+    void *block = NULL;
+    size_t slot = (bytes - 1) / MOLE_ALIGN;
+    if (load_acq_folded(&cache->owner.fixed_key_a) == handle && /* HB-GATE-2 */
+        likely(mole_owner_is_key(handle))) {
+        block = mole_fixed_cache_pop(&cache->fixed, slot, bytes);
+        mole_tcache_leave(cache);
+        return likely(block) ? block : alloc_slow(handle, flags, bytes);
+    }
+    mole_tcache_leave(cache);
+    return alloc_watched(handle, flags, bytes);
+}
+
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 {
     if (unlikely(dwFlags & HEAP_ZERO_MEMORY))
@@ -127,8 +180,7 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
     mole_tcache_leave(cache);
     return block;
 slow:
-    mole_tcache_leave(cache);
-    return alloc_watched(hHeap, dwFlags, dwBytes);
+    return alloc_further(hHeap, dwFlags, dwBytes, 0, cache);
 }
 
 /* Whether the block may have a record of the COM spy's. */
@@ -171,11 +223,15 @@ static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
 
 /*
  * A block of another thread's slab, most likely: into a batch, if the thread has a cache
- * in the heap. Anything else goes the long way.
+ * in the heap. Anything else goes the long way. The arguments are where HeapFree has
+ * them.
  */
-static __attribute__((noinline)) BOOL free_remote(HANDLE handle, DWORD flags,
-                                                  LPVOID block, struct mole_span *span)
+static __attribute__((noinline, used)) BOOL free_remote(HANDLE handle, DWORD flags,
+                                                        size_t unused,
+                                                        struct mole_span *span,
+                                                        LPVOID block)
 {
+    (void)unused;
     struct mole_tcache *cache = mole_thread_recent(handle);
     mole_tcache_enter(cache);
     size_t index;
@@ -188,6 +244,22 @@ static __attribute__((noinline)) BOOL free_remote(HANDLE handle, DWORD flags,
         mole_tcache_free_remote(cache, span, index);
     mole_tcache_leave(cache);
     return likely(is_remote) ? TRUE : free_slow(handle, flags, block);
+}
+
+/* A block of no thread's slab: of a fixed-size heap, into the thread's cache there. */
+static __attribute__((noinline, used)) BOOL free_unowned(HANDLE handle, DWORD flags,
+                                                         size_t unused,
+                                                         struct mole_span *span,
+                                                         LPVOID block)
+{
+    (void)unused;
+    struct mole_tcache *cache = mole_thread_recent(handle);
+    mole_tcache_enter(cache);
+    bool is_freed =
+        load_acq_folded(&cache->owner.fixed_key_a) == handle && /* HB-GATE-2 */
+        mole_owner_is_key(handle) && mole_fixed_cache_push(&cache->fixed, block);
+    mole_tcache_leave(cache);
+    return likely(is_freed) ? TRUE : free_remote(handle, flags, 0, span, block);
 }
 
 /*
@@ -217,7 +289,8 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
     if (unlikely(owner != mole_thread_self())) {
         mole_forget(owner); /* else both compares come before the one that decides */
         if (owner != MOLE_SHARED)
-            return free_remote(hHeap, dwFlags, lpMem, span);
+            return owner == MOLE_ORPHAN ? free_unowned(hHeap, dwFlags, page, span, lpMem)
+                                        : free_remote(hHeap, dwFlags, page, span, lpMem);
     }
     mole_forget(hHeap); /* else the arguments change registers */
     mole_forget(dwFlags);
@@ -283,7 +356,7 @@ size_t mh_usable_size(void *heap, const void *block)
 {
     struct mole_heap *found = heap_of(heap);
     struct mole_span *span = found ? mole_block_find(found, block) : NULL;
-    return span ? mole_block_room(span) : (size_t)-1;
+    return span ? mole_block_room(span, block) : (size_t)-1;
 }
 
 BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)

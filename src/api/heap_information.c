@@ -33,7 +33,7 @@ static struct mole_heap *heap_of(HANDLE handle)
 /* Why the heap can never be a low-fragmentation one, as an error; or ERROR_SUCCESS. */
 static DWORD why_standard(const struct mole_heap *heap)
 {
-    if (heap->flags & HEAP_NO_SERIALIZE)
+    if ((heap->flags & HEAP_NO_SERIALIZE) || heap->fixed)
         return ERROR_INVALID_PARAMETER;
     if (heap->flags & (HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED))
         return ERROR_GEN_FAILURE;

@@ -3,6 +3,7 @@
 
 #include "arena/span.h"
 #include "arena/span_map.h"
+#include "os/pages.h"
 
 /*
  * refills_a: see mole_arena_refills.
@@ -114,6 +115,31 @@ void mole_arena_give_all(struct mole_arena *arena, struct mole_pool_slots *slots
         forget_spans(run);
         mole_pool_give(slots, run);
         run = next;
+    }
+}
+
+void mole_arena_commit(struct mole_arena *arena, struct mole_pool_slots *slots,
+                       size_t bytes)
+{
+    enum { MOST_RUNS = 256 };
+    size_t first = bytes < MOLE_CHUNK ? bytes : MOLE_CHUNK;
+    size_t count = (bytes - first) / MOLE_CHUNK;
+    if (count > MOST_RUNS)
+        count = MOST_RUNS;
+    mole_pages_populate(arena->runs->base, first);
+    struct mole_run *ready = NULL;
+    for (; count > 0; count--) {
+        struct mole_run *run = mole_pool_take(slots, 1);
+        if (!run)
+            break;
+        mole_pages_populate(run->base, MOLE_CHUNK);
+        run->next = ready;
+        ready = run;
+    }
+    while (ready) {
+        struct mole_run *run = ready;
+        ready = run->next;
+        mole_pool_give(slots, run);
     }
 }
 

@@ -37,6 +37,13 @@ void mole_arena_unlink(struct mole_arena *arena, struct mole_run *run);
 void mole_arena_give(struct mole_arena *arena, struct mole_pool_slots *slots,
                      struct mole_run *run);
 
+/*
+ * Have memory of `bytes` ready for a new arena, as a hint, up to 16 MiB: its first run
+ * and, in the pool, others of one chunk, for slabs are made of these.
+ */
+void mole_arena_commit(struct mole_arena *arena, struct mole_pool_slots *slots,
+                       size_t bytes);
+
 /* Give all runs back: O(spans). The heap is dead, its client keeps other threads out. */
 void mole_arena_give_all(struct mole_arena *arena, struct mole_pool_slots *slots);
 

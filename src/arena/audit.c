@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/audit.h"
 
+#include "arena/fixed_walk.h"
 #include "arena/inbox.h"
 #include "arena/region.h"
 #include "arena/size_class.h"
@@ -127,6 +128,9 @@ static bool is_right(const struct mole_heap *heap, bool is_quiet)
     if (heap->first->base != heap->home->base || heap->first->heap != heap ||
         heap->first->kind != MOLE_SPAN_NONE)
         return false;
+    if (heap->fixed)
+        return heap->arena.runs == heap->home && !heap->home->next &&
+               mole_fixed_walk_is_right(heap->fixed, is_quiet);
     const struct mole_run *last = NULL;
     for (const struct mole_run *run = heap->arena.runs; run; run = run->next) {
         if (run->prev != last || !run_is_right(heap, run, is_quiet))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/census.h"
 
+#include "arena/fixed_walk.h"
 #include "arena/span_map.h"
 
 static size_t live_bytes(const struct mole_span *span)
@@ -41,9 +42,14 @@ void mole_census_take(struct mole_heap *heap, struct mole_census *census)
     *census = (struct mole_census){0};
     struct mole_arena *arena = &heap->arena;
     mole_arena_enter(arena);
-    for (const struct mole_run *run = arena->runs; run; run = run->next)
+    if (heap->fixed)
+        mole_fixed_walk_census(heap->fixed, census);
+    for (const struct mole_run *run = arena->runs; run && !heap->fixed; run = run->next)
         add_run(run, census);
     mole_arena_leave(arena);
-    if (census->committed_bytes < MOLE_PAGE)
-        census->committed_bytes = MOLE_PAGE;
+    size_t least = heap->initial_bytes ? heap->initial_bytes : MOLE_PAGE;
+    if (census->committed_bytes < least)
+        census->committed_bytes = least;
+    if (census->reserved_bytes < least)
+        census->reserved_bytes = least;
 }

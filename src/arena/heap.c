@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/heap.h"
 
+#include "arena/fixed.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 
@@ -96,7 +97,30 @@ static void publish(struct mole_heap *heap)
     mole_mode_begin(heap);
 }
 
-struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots)
+/* Let the heap have its first page, whose address is the handle. */
+static void move_in(struct mole_heap *heap, uint32_t flags, struct mole_run *home,
+                    struct mole_span *first)
+{
+    home->next = home->prev = home->page_next = home->page_prev = NULL;
+    heap->arena.runs = home;
+    store_rel(&heap->handle_a, home->base); /* HB-HEAP-3 */
+    heap->home = home;
+    heap->first = first;
+    heap->flags = flags;
+    store_rlx(&heap->is_active_a, false);
+    heap->fixed = NULL;
+    heap->initial_bytes = 0;
+    heap->is_private = true;
+    heap->is_sized = true;
+    first->owner = &mole_owner_nobody;
+    first->kind = MOLE_SPAN_NONE;
+    first->base = home->base;
+    first->heap = heap;
+}
+
+/* One that is not published yet, its home run of so many chunks; or NULL. */
+static struct mole_heap *create(uint32_t flags, struct mole_pool_slots *slots,
+                                size_t chunks)
 {
     struct mole_heap *heap = take_record(!(flags & MOLE_HEAP_NO_SERIALIZE));
     if (!heap)
@@ -104,32 +128,50 @@ struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots
     struct mole_span *first = mole_span_take(0);
     if (!first)
         goto fail_record;
-    struct mole_run *home = mole_pool_take(slots, 1);
+    struct mole_run *home = mole_pool_take(slots, chunks);
     if (!home)
         goto fail_span;
-    home->next = home->prev = home->page_next = home->page_prev = NULL;
-    home->is_cut = 1;
-    home->free_pages = 0xfffe;
-    heap->arena.runs = home;
-    store_rel(&heap->handle_a, home->base); /* HB-HEAP-3 */
-    heap->home = home;
-    heap->first = first;
-    heap->flags = flags;
-    store_rlx(&heap->is_active_a, false);
-    heap->is_private = true;
-    heap->is_sized = true;
-    first->owner = &mole_owner_nobody;
-    first->kind = MOLE_SPAN_NONE;
-    first->base = home->base;
-    first->heap = heap;
-    mole_span_map_set(home->base, 1, first);
-    publish(heap);
+    move_in(heap, flags, home, first);
     return heap;
 fail_span:
     mole_span_give(first);
 fail_record:
     mole_meta_push(&unused[heap->arena.is_locked], &heap->meta);
     return NULL;
+}
+
+static void appear(struct mole_heap *heap)
+{
+    mole_span_map_set(heap->home->base, 1, heap->first);
+    publish(heap);
+}
+
+struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots)
+{
+    struct mole_heap *heap = create(flags, slots, 1);
+    if (!heap)
+        return NULL;
+    heap->home->is_cut = 1;
+    heap->home->free_pages = 0xfffe;
+    appear(heap);
+    return heap;
+}
+
+struct mole_heap *mole_heap_create_fixed(uint32_t flags, struct mole_pool_slots *slots,
+                                         const struct mole_fixed_limits *limits)
+{
+    size_t chunks = mole_fixed_chunks(limits->maximum_bytes);
+    struct mole_heap *heap = chunks ? create(flags, slots, chunks) : NULL;
+    if (!heap)
+        return NULL;
+    heap->home->is_cut = 0;
+    heap->home->free_pages = 0;
+    if (!mole_fixed_create(heap, limits)) {
+        mole_heap_finish(heap, slots);
+        return NULL;
+    }
+    appear(heap);
+    return heap;
 }
 
 struct mole_heap *mole_heap_create_nameless(void)
@@ -141,6 +183,8 @@ struct mole_heap *mole_heap_create_nameless(void)
     heap->home = NULL;
     heap->first = NULL;
     heap->flags = 0;
+    heap->fixed = NULL;
+    heap->initial_bytes = 0;
     heap->is_private = false;
     heap->is_sized = false;
     publish(heap);
@@ -179,7 +223,12 @@ struct mole_owner *mole_heap_kill(struct mole_heap *heap)
 
 void mole_heap_finish(struct mole_heap *heap, struct mole_pool_slots *slots)
 {
-    mole_arena_give_all(&heap->arena, slots);
+    if (heap->fixed) {
+        mole_fixed_destroy(heap);
+        mole_pool_give(slots, heap->home);
+    } else {
+        mole_arena_give_all(&heap->arena, slots);
+    }
     mole_span_give(heap->first);
     mole_meta_push(&unused[heap->arena.is_locked], &heap->meta);
 }

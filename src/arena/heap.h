@@ -119,6 +119,8 @@ struct mole_heap {
     struct mole_heap *all_next; /* const after the record's first use */
     struct mole_span *first;    /* const while alive: stands for the handle's page */
     struct mole_run *home;      /* const while alive: the run the handle points to */
+    struct mole_fixed *fixed;   /* const while alive: of a fixed-size heap; else NULL */
+    size_t initial_bytes;       /* const while alive: what HeapCreate was to commit */
     struct mole_arena arena;
 };
 
@@ -133,9 +135,13 @@ enum { MOLE_HEAP_NO_SERIALIZE = 1 };
 struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots)
     mole_must_check;
 
-/*
- * malloc's heap: no handle, never destroyed. NULL: no memory.
- */
+struct mole_fixed_limits;
+/* The same of a fixed size (fixed.h): its home run has all of its memory. */
+struct mole_heap *mole_heap_create_fixed(uint32_t flags, struct mole_pool_slots *slots,
+                                         const struct mole_fixed_limits *limits)
+    mole_must_check;
+
+/* malloc's heap: no handle, never destroyed. NULL: no memory. */
 struct mole_heap *mole_heap_create_nameless(void) mole_must_check;
 
 /*

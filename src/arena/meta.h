@@ -36,6 +36,7 @@ enum mole_meta_kind {
     MOLE_META_CACHE,
     MOLE_META_THREAD,
     MOLE_META_LIST,
+    MOLE_META_FIXED,
     MOLE_META_KINDS,
 };
 

@@ -24,6 +24,7 @@ struct keys {
     void *free;
     void *sampled;
     void *spied;
+    void *fixed;
 };
 
 /*
@@ -37,11 +38,15 @@ static struct keys keys_of(struct mole_heap *heap, unsigned modes)
     void *key = handle ? handle : MOLE_NO_KEY;
     void *watched = handle ? handle : MOLE_MALLOC_KEY;
     void *unwatched = handle ? MOLE_MALLOC_KEY : MOLE_NO_KEY;
+    if (heap->fixed)
+        return (struct keys){MOLE_NO_KEY, MOLE_NO_KEY, unwatched, unwatched,
+                             .fixed = modes ? MOLE_NO_KEY : key};
     return (struct keys){
         .alloc = modes ? MOLE_NO_KEY : key,
         .free = modes & ~(unsigned)MOLE_MODE_SAMPLED ? MOLE_NO_KEY : key,
         .sampled = modes == MOLE_MODE_SAMPLED ? watched : unwatched,
         .spied = modes == MOLE_MODE_SPIED ? watched : unwatched,
+        .fixed = MOLE_NO_KEY,
     };
 }
 
@@ -51,6 +56,7 @@ static void store_keys(struct mole_owner *owner, struct keys keys)
     store_rel(&owner->free_key_a, keys.free);       /* HB-GATE-2 */
     store_rel(&owner->sampled_key_a, keys.sampled); /* HB-GATE-2 */
     store_rel(&owner->spied_key_a, keys.spied);     /* HB-GATE-2 */
+    store_rel(&owner->fixed_key_a, keys.fixed);     /* HB-GATE-2 */
 }
 
 bool mole_mode_change(struct mole_heap *heap, uint64_t id, unsigned set, unsigned clear)
@@ -76,7 +82,8 @@ bool mole_mode_change(struct mole_heap *heap, uint64_t id, unsigned set, unsigne
 
 void mole_mode_deny(struct mole_owner *owner)
 {
-    store_keys(owner, (struct keys){MOLE_NO_KEY, MOLE_NO_KEY, MOLE_NO_KEY, MOLE_NO_KEY});
+    store_keys(owner, (struct keys){MOLE_NO_KEY, MOLE_NO_KEY, MOLE_NO_KEY, MOLE_NO_KEY,
+                                    MOLE_NO_KEY});
 }
 
 void mole_mode_follow(struct mole_heap *heap, void (*follow)(unsigned modes))

@@ -6,12 +6,13 @@
  * Each cache of the heap has keys, which stand for the word there: the HANDLE while the
  * heap lives and no mode forbids, else nobody's. One compare of the caller's HANDLE with
  * a key of a cache therefore decides everything: equal means alive, the same heap, and no
- * mode in the way. There are four, one for each path that is fast:
+ * mode in the way. There are five, one for each path that is fast; a fixed-size heap has
+ * only the last, and other heaps do not have that:
  *
- *                      alloc_key_a   free_key_a   sampled_key_a   spied_key_a
- *   no mode            HANDLE        HANDLE       nobody's        nobody's
- *   sampled                          HANDLE       HANDLE
- *   spied                                                         HANDLE
+ *                alloc_key_a  free_key_a  sampled_key_a  spied_key_a  fixed_key_a
+ *   no mode      HANDLE       HANDLE      nobody's       nobody's     HANDLE
+ *   sampled                   HANDLE      HANDLE
+ *   spied                                                HANDLE
  *   any other, or more
  *
  *  label      release side  acquire side  makes visible

@@ -35,22 +35,23 @@ struct mole_owner {
     struct mole_owner *next; /* the heap's list, const after the push */
 
     /*
-     * alloc_key_a, free_key_a, sampled_key_a, spied_key_a: what the fast paths compare a
-     * HANDLE with: the heap's while it lives with no mode set that forbids the path
-     * (mode.h), else one that is nobody's there. They stand for the heap's word in each
-     * cache.
+     * alloc_key_a, free_key_a, sampled_key_a, spied_key_a, fixed_key_a: what the fast
+     * paths compare a HANDLE with: the heap's while it lives with no mode set that
+     * forbids the path (mode.h), else one that is nobody's there. They stand for the
+     * heap's word in each cache.
      *   writers  create and destroy; whoever sets or clears a mode
      *            (mole_mode_change)
      *   readers  the owner's fast paths, and those of any thread that remembers the cache
      *   orders   a mode is set first and then awaited through busy_a: HB-GATE-1
-     *   keeps    the first two: a HANDLE of this heap's or MOLE_NO_KEY; the last two: the
-     *            same or MOLE_MALLOC_KEY; in malloc's heap none but the last two ever is
-     *            MOLE_MALLOC_KEY, and all else is MOLE_NO_KEY
+     *   keeps    the first two and the last: a HANDLE of this heap's or MOLE_NO_KEY; the
+     *            others: the same or MOLE_MALLOC_KEY; in malloc's heap none but those
+     *            ever is MOLE_MALLOC_KEY, and all else is MOLE_NO_KEY
      */
     alignas(MOLE_CACHE_LINE) _Atomic(void *) alloc_key_a;
     _Atomic(void *) free_key_a;
     _Atomic(void *) sampled_key_a;
     _Atomic(void *) spied_key_a;
+    _Atomic(void *) fixed_key_a;
 
     /*
      * busy_a: the owner is inside an operation that the gate must wait for.
@@ -75,6 +76,12 @@ struct mole_owner {
 
 /* A HANDLE of nobody's, for it is no address: bits 47 to 63 of those are equal. */
 #define MOLE_NO_KEY ((void *)0x7ffe4d4f4c450001)
+
+/* Whether a value that equals a key may be a HANDLE: that one is odd, no HANDLE is. */
+mole_hot bool mole_owner_is_key(const void *handle)
+{
+    return !((uintptr_t)handle & 1);
+}
 
 /* What stands for the HANDLE that malloc's heap does not have; the spies' name for it. */
 #define MOLE_MALLOC_KEY ((void *)2)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/fixed.h"
 #include "arena/size_class.h"
 #include "arena/span_map.h"
 #include "base/check.h"
@@ -11,13 +12,16 @@ struct mole_owner mole_owner_nobody = {.thread_a = MOLE_ORPHAN,
                                        .alloc_key_a = MOLE_NO_KEY,
                                        .free_key_a = MOLE_NO_KEY,
                                        .sampled_key_a = MOLE_NO_KEY,
-                                       .spied_key_a = MOLE_NO_KEY};
+                                       .spied_key_a = MOLE_NO_KEY,
+                                       .fixed_key_a = MOLE_NO_KEY};
 struct mole_span mole_span_nobody = {.owner = &mole_owner_nobody, .free = MOLE_END};
 
 size_t mole_span_bytes(const struct mole_span *span, const void *address)
 {
     if (span->kind == MOLE_SPAN_LARGE)
         return address == span->base ? load_rlx(&span->bytes_a) : MOLE_LARGE_FREE;
+    if (span->kind == MOLE_SPAN_FIXED)
+        return mole_fixed_bytes(span->fixed, address);
     size_t index;
     if (span->kind == MOLE_SPAN_NONE || !mole_span_index(span, address, &index) ||
         index >=

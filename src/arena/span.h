@@ -34,6 +34,7 @@ enum mole_span_kind {
     MOLE_SPAN_NONE,  /* no blocks: nobody's, or a heap's first page */
     MOLE_SPAN_LARGE, /* one block */
     MOLE_SPAN_SLAB,
+    MOLE_SPAN_FIXED, /* all blocks of a fixed-size heap */
 };
 
 enum mole_span_state {
@@ -91,7 +92,10 @@ struct mole_span {
         size_t marked_bytes;    /* large, block's holder: the size that they heard of */
     };
     struct mole_span *woken_next; /* whoever set MOLE_INBOX_LISTED, then the owner */
-    size_t room; /* large, block's holder: bytes from base to the run's end */
+    union {
+        size_t room; /* large, block's holder: bytes from base to the run's end */
+        const struct mole_fixed *fixed; /* const while mapped: MOLE_SPAN_FIXED */
+    };
 
     /*
      * bytes_a: large: the requested size, or MOLE_LARGE_FREE.
@@ -118,10 +122,7 @@ static_assert(offsetof(struct mole_span, countdown) == MOLE_CACHE_LINE &&
 
 #define MOLE_LARGE_FREE SIZE_MAX
 
-/*
- * What the span map says of addresses that are no span's; it owns nothing and refuses
- * all.
- */
+/* What the span map says of addresses that are no span's: it refuses all. */
 extern mole_own struct mole_span mole_span_nobody;
 
 /*
@@ -152,7 +153,6 @@ static inline size_t mole_span_entry_bytes(const struct mole_span *span, uint16_
     return entry == MOLE_WHOLE ? span->block_bytes : entry & ~(unsigned)MOLE_LIVE;
 }
 
-/* Whether an entry is a live block's. */
 mole_hot bool mole_span_entry_is_live(uint16_t entry)
 {
     return (int16_t)entry < 0;
@@ -181,10 +181,7 @@ void mole_span_unmap(struct mole_span *span);
 /* Blocks of `class` in `pages` pages. */
 size_t mole_span_capacity(uint32_t pages, unsigned class);
 
-/*
- * Put up to one page's worth of never used blocks on the empty free list. False: none
- * left.
- */
+/* Put a page's worth of never used blocks on the empty free list. False: none left. */
 bool mole_span_carve(struct mole_span *span) mole_must_check;
 
 /*

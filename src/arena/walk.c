@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/walk.h"
 
+#include "arena/fixed_walk.h"
 #include "arena/span_map.h"
 
 /* Where to go on: in a run of slabs, or with the large blocks in later runs. */
@@ -173,6 +174,10 @@ static enum mole_walk_result next(struct mole_heap *heap, const void *after,
                                   struct mole_walk_entry *entry)
 {
     struct place place;
+    if (heap->fixed && after != heap->home->base && after)
+        return mole_fixed_walk_next(heap->fixed, after, entry);
+    if (heap->fixed && after)
+        return mole_fixed_walk_first(heap->fixed, entry);
     if (!after) {
         *entry = (struct mole_walk_entry){heap->home->base, MOLE_PAGE, MOLE_WALK_HEAP};
         return MOLE_WALK_FOUND;
@@ -209,6 +214,12 @@ static size_t slab_pages(const struct mole_run *run)
 void mole_walk_add_slabs(struct mole_heap *heap, struct mole_walk_slabs *slabs)
 {
     struct mole_run *home = heap->home;
+    if (heap->fixed) {
+        mole_arena_enter(&heap->arena);
+        mole_fixed_walk_add(heap->fixed, slabs);
+        mole_arena_leave(&heap->arena);
+        return;
+    }
     *slabs = (struct mole_walk_slabs){
         .first = home->base, .last = mole_run_end(home), .committed_bytes = MOLE_PAGE};
     mole_arena_enter(&heap->arena);
@@ -222,6 +233,10 @@ void mole_walk_add_slabs(struct mole_heap *heap, struct mole_walk_slabs *slabs)
         slabs->reserved_bytes += (size_t)run->chunks * MOLE_CHUNK;
     }
     mole_arena_leave(&heap->arena);
+    if (slabs->committed_bytes < heap->initial_bytes)
+        slabs->committed_bytes = heap->initial_bytes;
+    if (slabs->reserved_bytes < heap->initial_bytes)
+        slabs->reserved_bytes = heap->initial_bytes;
     if (slabs->first == home->base)
         slabs->first += MOLE_PAGE;
 }
@@ -232,7 +247,10 @@ size_t mole_walk_largest_free(struct mole_heap *heap)
     struct mole_walk_entry entry;
     mole_arena_enter(&heap->arena);
     struct place place = {.run = heap->home, .at = heap->home->base};
-    while (find_from(heap, place, &entry) && entry.kind != MOLE_WALK_LARGE) {
+    if (heap->fixed)
+        most = mole_fixed_walk_largest_free(heap->fixed);
+    while (!heap->fixed && find_from(heap, place, &entry) &&
+           entry.kind != MOLE_WALK_LARGE) {
         if (entry.kind != MOLE_WALK_LIVE && entry.bytes > most)
             most = entry.bytes;
         if (!locate(heap, entry.at, &place))

@@ -255,7 +255,7 @@ size_t MALLOC_NAME(malloc_usable_size)(void *block)
     struct mole_span *span =
         block && start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;
     if (span)
-        return mole_block_room(span);
+        return mole_block_room(span, block);
     if (block)
         refuse("malloc_usable_size", block);
     return 0;

@@ -100,6 +100,20 @@ bool mole_pages_purge(void *start, size_t bytes)
     return done;
 }
 
+void mole_pages_populate(void *start, size_t bytes)
+{
+    enum { MOST = 16 << 20 }; /* more would be a pause, and maybe never used */
+#if defined(MADV_POPULATE_WRITE)
+    int saved = errno;
+    (void)!madvise(start, bytes < MOST ? bytes : MOST, MADV_POPULATE_WRITE);
+    errno = saved;
+#else
+    (void)start;
+    (void)bytes;
+    (void)MOST;
+#endif
+}
+
 /* 0: the kernel moved the pages; else its error, and it may have unmapped the target. */
 static int remap(void *from, void *to, size_t bytes)
 {

@@ -23,6 +23,12 @@ bool mole_pages_commit(void *start, size_t bytes) mole_must_check;
  */
 bool mole_pages_purge(void *start, size_t bytes);
 
+/*
+ * Have committed pages resident, the first 16 MiB of them, as a hint: without effect
+ * where the kernel has no such call or no memory for it. What they hold stays.
+ */
+void mole_pages_populate(void *start, size_t bytes);
+
 enum mole_pages_moved {
     MOLE_PAGES_MOVED, /* the old range stays mapped and reads as zero */
     MOLE_PAGES_STAY,  /* nothing moved; the target is usable, with whatever contents */

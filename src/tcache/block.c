@@ -7,6 +7,7 @@
 #include "arena/region.h"
 #include "arena/span_map.h"
 #include "base/check.h"
+#include "tcache/fixed_cache.h"
 #include "tcache/process.h"
 #include "tcache/purger.h"
 #include "tcache/steal.h"
@@ -60,9 +61,17 @@ static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t 
     return try_alloc(use, class, bytes, align, zero);
 }
 
+static void *alloc_in_fixed(struct mole_use *use, size_t bytes, unsigned how)
+{
+    void *block = mole_fixed_cache_alloc(use->heap, use->cache, bytes);
+    return block && (how & MOLE_BLOCK_ZERO) ? memset(block, 0, bytes) : block;
+}
+
 /* Inside the operation. */
 static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, unsigned how)
 {
+    if (unlikely(use->heap->fixed))
+        return alloc_in_fixed(use, bytes, how);
     unsigned class = MOLE_CLASS_COUNT;
     bool zero = how & MOLE_BLOCK_ZERO;
     if (bytes <= MOLE_SLAB_MAX && align <= MOLE_PAGE && !(how & MOLE_BLOCK_APART))
@@ -71,11 +80,29 @@ static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, unsi
     return likely(block) ? block : alloc_again(use, class, bytes, align, zero);
 }
 
-void *mole_block_alloc(struct mole_heap *heap, size_t bytes, size_t align, unsigned how)
+static void *try_block_alloc(struct mole_heap *heap, size_t bytes, size_t align,
+                             unsigned how)
 {
     struct mole_use use = mole_thread_begin(heap, how & MOLE_BLOCK_UNGATED);
     void *block = alloc_inside(&use, bytes, align, how);
     mole_thread_end(&use);
+    return block;
+}
+
+/* Whether to try once more for a block of `bytes` of a fixed-size heap; it is stopped. */
+static bool stop_to_try(struct mole_heap *heap, size_t bytes, unsigned how)
+{
+    return heap->fixed && bytes <= heap->fixed->limits.most_bytes &&
+           mole_fixed_cache_stop(heap, how & MOLE_BLOCK_UNGATED);
+}
+
+void *mole_block_alloc(struct mole_heap *heap, size_t bytes, size_t align, unsigned how)
+{
+    void *block = try_block_alloc(heap, bytes, align, how);
+    if (unlikely(!block) && stop_to_try(heap, bytes, how)) {
+        block = try_block_alloc(heap, bytes, align, how);
+        mole_fixed_cache_resume(heap);
+    }
     mole_purger_poke();
     return block;
 }
@@ -120,7 +147,7 @@ void mole_block_blame(const char *call, const void *address)
         mole_die("invalid %s of %p: no block is there, or not any more", call, address);
     if (span->heap != mole_process_malloc_heap())
         mole_die("invalid %s of %p: it belongs to a heap, use HeapFree", call, address);
-    unsigned long room = mole_block_room(span);
+    unsigned long room = mole_block_room(span, address);
     if (span->kind == MOLE_SPAN_LARGE || !mole_span_index(span, address, &index))
         mole_die("invalid %s of %p: inside a block of %lu bytes", call, address, room);
     if (strcmp(call, "free") == 0)
@@ -128,10 +155,12 @@ void mole_block_blame(const char *call, const void *address)
     mole_die("invalid %s of %p: a freed block of %lu bytes", call, address, room);
 }
 
-size_t mole_block_room(const struct mole_span *span)
+size_t mole_block_room(const struct mole_span *span, const void *block)
 {
     if (span->kind == MOLE_SPAN_LARGE)
         return mole_round_up(load_rlx(&span->bytes_a), MOLE_PAGE);
+    if (span->kind == MOLE_SPAN_FIXED)
+        return mole_fixed_granules(mole_span_bytes(span, block)) * MOLE_GRANULE;
     return span->block_bytes;
 }
 
@@ -149,6 +178,8 @@ static void free_inside(struct mole_use *use, struct mole_span *span, void *bloc
 {
     if (span->kind == MOLE_SPAN_LARGE)
         mole_large_free(span->heap, use->slots, span);
+    else if (span->kind == MOLE_SPAN_FIXED)
+        mole_fixed_cache_free(span->heap, use->cache, block);
     else
         free_in_slab(use, span, block);
 }
@@ -223,10 +254,21 @@ static void *move(struct mole_use *use, struct mole_span *span, void *block, siz
     return to;
 }
 
+/* The same in a fixed-size heap. */
+static void *resize_in_fixed(struct mole_use *use, struct mole_span *span, void *block,
+                             size_t bytes, unsigned how, struct mole_block_rest *rest)
+{
+    if (mole_fixed_cache_resize(use->heap, block, bytes))
+        return block;
+    return how & MOLE_BLOCK_IN_PLACE ? NULL : move(use, span, block, bytes, how, rest);
+}
+
 /* In place, or moved as `how` allows; NULL: neither. */
 static void *resize_live(struct mole_use *use, struct mole_span *span, void *block,
                          size_t bytes, unsigned how, struct mole_block_rest *rest)
 {
+    if (span->kind == MOLE_SPAN_FIXED)
+        return resize_in_fixed(use, span, block, bytes, how, rest);
     size_t old = mole_span_bytes(span, block);
     if (!stays(span, bytes, how)) {
         void *at =
@@ -258,7 +300,7 @@ static struct mole_use begin_resize(const struct mole_span *span, size_t bytes,
                                     unsigned how)
 {
     bool passes = how & MOLE_BLOCK_UNGATED;
-    if (may_move(span, bytes, how))
+    if (span->kind == MOLE_SPAN_FIXED || may_move(span, bytes, how))
         return mole_thread_begin(span->heap, passes);
     return mole_thread_begin_with(span->heap, mole_thread_cache(span->heap), passes);
 }
@@ -276,13 +318,35 @@ static void *resize_inside(struct mole_use *use, struct mole_span *span, void *b
     return at;
 }
 
+/* With the rest still to be released, if the caller wants that. */
+static void *try_resize(struct mole_span *span, void *block, size_t bytes, unsigned how,
+                        struct mole_block_rest *rest, bool is_whole)
+{
+    *rest = (struct mole_block_rest){.heap = span->heap};
+    struct mole_use use = begin_resize(span, bytes, how);
+    void *at = resize_inside(&use, span, block, bytes, how, rest);
+    if (is_whole)
+        release(&use, rest);
+    mole_thread_end(&use);
+    return at;
+}
+
+static void *resize(struct mole_span *span, void *block, size_t bytes, unsigned how,
+                    struct mole_block_rest *rest, bool is_whole)
+{
+    struct mole_heap *heap = span->heap;
+    void *at = try_resize(span, block, bytes, how, rest, is_whole);
+    if (unlikely(!at) && stop_to_try(heap, bytes, how)) {
+        at = try_resize(span, block, bytes, how, rest, is_whole);
+        mole_fixed_cache_resume(heap);
+    }
+    return at;
+}
+
 void *mole_block_resize(struct mole_span *span, void *block, size_t bytes, unsigned how)
 {
-    struct mole_block_rest rest = {.heap = span->heap};
-    struct mole_use use = begin_resize(span, bytes, how);
-    void *at = resize_inside(&use, span, block, bytes, how, &rest);
-    release(&use, &rest);
-    mole_thread_end(&use);
+    struct mole_block_rest rest;
+    void *at = resize(span, block, bytes, how, &rest, true);
     if (at != block)
         mole_purger_poke();
     return at;
@@ -291,11 +355,7 @@ void *mole_block_resize(struct mole_span *span, void *block, size_t bytes, unsig
 void *mole_block_resize_begin(struct mole_span *span, void *block, size_t bytes,
                               unsigned how, struct mole_block_rest *rest)
 {
-    *rest = (struct mole_block_rest){.heap = span->heap};
-    struct mole_use use = begin_resize(span, bytes, how);
-    void *at = resize_inside(&use, span, block, bytes, how, rest);
-    mole_thread_end(&use);
-    return at;
+    return resize(span, block, bytes, how, rest, false);
 }
 
 void mole_block_resize_end(struct mole_block_rest *rest, unsigned how)

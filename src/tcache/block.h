@@ -48,10 +48,10 @@ mole_slow mole_shared bool mole_block_free(struct mole_span *span, void *block,
                                            unsigned how);
 
 /*
- * The bytes the block may use: its slab's block size, or what it has of a large span's
- * pages.
+ * The bytes the block may use: its slab's block size, what it has of a large span's
+ * pages, or its granules.
  */
-mole_shared size_t mole_block_room(const struct mole_span *span);
+mole_shared size_t mole_block_room(const struct mole_span *span, const void *block);
 
 /*
  * Resize such a block. Its address after that, or NULL: nothing happened. Clearing is

@@ -9,6 +9,7 @@
 #include "arena/rejoin.h"
 #include "base/check.h"
 #include "os/twin.h"
+#include "tcache/fixed_cache.h"
 #include "tcache/page_run.h"
 #include "tcache/purger.h"
 #include "tcache/slab.h"
@@ -77,7 +78,10 @@ static void repair(struct mole_heap *heap, bool was_alone)
     if (was_alone || !load_rlx(&heap->word_a) || is_interrupted(heap))
         return;
     mark_torn(heap);
-    mole_slab_rebuild_torn(heap, NULL);
+    if (heap->fixed)
+        mole_fixed_cache_repair(heap);
+    else
+        mole_slab_rebuild_torn(heap, NULL);
 }
 
 /*

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arena/mode.h"
+#include "tcache/fixed_cache.h"
 
 struct mole_meta_stack mole_tcache_shared;
 static struct mole_meta_stack unkept;
@@ -58,6 +59,7 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     cache->page_runs = NULL;
     cache->frees = 0;
     cache->is_torn = false;
+    mole_fixed_cache_init(cache, heap->fixed);
     store_rel(&cache->owner.thread_a, thread); /* HB-OWNER-1 */
     mole_heap_enlist(heap, &cache->owner);
     return cache;
@@ -70,7 +72,7 @@ static uint64_t counted(const struct mole_span *span)
 
 uint64_t mole_tcache_frees(const struct mole_tcache *cache)
 {
-    uint64_t frees = cache->frees;
+    uint64_t frees = cache->frees + cache->fixed.frees;
     for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
         frees += counted(cache->current[class]);
         for (const struct mole_span *span = cache->partial[class]; span;

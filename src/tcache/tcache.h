@@ -17,7 +17,7 @@
  */
 #pragma once
 
-#include "arena/heap.h"
+#include "arena/fixed.h"
 #include "arena/size_class.h"
 #include "base/draw.h"
 
@@ -40,6 +40,19 @@ struct mole_batch {
     uint32_t count;
 };
 
+/*
+ * Free blocks of a fixed-size heap that a cache has at hand: fixed_cache.h. Owner only.
+ */
+struct mole_fixed_cache {
+    _Atomic(uint32_t) *entry_a; /* the heap's table */
+    char *origin;               /* the heap's granule 0 */
+    uint64_t end;               /* its blocks in the stacks lie below this granule */
+    uint32_t left;              /* granules that the cache may yet take hold of */
+    uint32_t granted;           /* granules that it may hold in all */
+    uint64_t frees;
+    uint32_t first[MOLE_DIRECT_COUNT]; /* by granules less one */
+};
+
 struct mole_tcache {
     struct mole_owner owner;
 
@@ -56,6 +69,7 @@ struct mole_tcache {
         *home;             /* where the record goes when its heap ends, see create */
     struct mole_draw draw; /* bytes until a block is one of a sample */
     bool is_torn;          /* in a fork's child: to be rebuilt from the tables */
+    struct mole_fixed_cache fixed; /* of a fixed-size heap; else unused */
 };
 
 /* The current slab where there is none: never has a free block. */

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "os/grace.h"
+#include "tcache/fixed_cache.h"
 #include "tcache/page_run.h"
 #include "tcache/process.h"
 #include "tcache/purger.h"
@@ -24,12 +25,12 @@ struct mole_tcache mole_tcache_idle = {
     .owner = {.alloc_key_a = MOLE_NO_KEY,
               .free_key_a = MOLE_NO_KEY,
               .sampled_key_a = MOLE_NO_KEY,
-              .spied_key_a = MOLE_NO_KEY},
+              .spied_key_a = MOLE_NO_KEY,
+              .fixed_key_a = MOLE_NO_KEY},
     .direct = {TIMES_8(TIMES_8(&mole_tcache_none))},
     .current = {TIMES_8(TIMES_8(&mole_tcache_none)), TIMES_7(&mole_tcache_none)},
 };
-static_assert(MOLE_DIRECT_COUNT == 8 * 8, "all of direct is filled");
-static_assert(MOLE_CLASS_COUNT == 8 * 8 + 7, "all of current is filled");
+static_assert(MOLE_DIRECT_COUNT == 64 && MOLE_CLASS_COUNT == 71, "each is filled");
 
 _Thread_local struct mole_tls mole_tls = {
     .malloc_cache = &mole_tcache_idle,
@@ -371,6 +372,7 @@ static void abandon(struct mole_kept *kept)
 {
     mole_lock_acquire(&kept->heap->arena.lock);
     if (is_alive(kept)) {
+        mole_fixed_cache_drain(kept->cache);
         mole_tcache_flush(kept->cache);
         mole_heap_let_go(&kept->cache->owner);
     } else {

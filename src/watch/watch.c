@@ -19,8 +19,8 @@ static struct mole_spy_block seen(const struct mole_span *span, void *block)
 {
     if (span->kind == MOLE_SPAN_LARGE && span->mark)
         return (struct mole_spy_block){block, span->marked_bytes, span->mark};
-    size_t bytes =
-        span->heap->is_sized ? mole_span_bytes(span, block) : mole_block_room(span);
+    size_t bytes = span->heap->is_sized ? mole_span_bytes(span, block)
+                                        : mole_block_room(span, block);
     return (struct mole_spy_block){block, bytes, MOLE_SPY_NO_MARK};
 }
 
@@ -67,8 +67,8 @@ static bool is_picked_alone(struct mole_draw *draw, size_t bytes)
 /* The mark that a block which grows by `bytes` has from now on. */
 static uint64_t pick(struct mole_heap *heap, size_t bytes, uint64_t mark)
 {
-    if (!(mole_mode_of(heap) & MOLE_MODE_SAMPLED))
-        return mark;
+    if (heap->fixed || !(mole_mode_of(heap) & MOLE_MODE_SAMPLED))
+        return mark; /* a mark needs pages of its own */
     struct mole_tcache *cache = cache_of(heap);
     struct mole_draw alone;
     struct mole_draw *draw = cache ? &cache->draw : &alone;

@@ -121,8 +121,7 @@ Test(heap_information, a_heap_of_a_fixed_size_cannot_be_set)
 {
     HANDLE heap = HeapCreate(0, 0, MIB);
 
-    if (!heap)
-        cr_skip("SKIPPED: HeapCreate gives no heaps of a fixed size yet");
+    require(heap != NULL, "no heap");
     expect_not_set(heap, ACTIVE, ERROR_INVALID_PARAMETER);
     for (size_t i = 0; i < 100; i++)
         take(heap, 0, 10);

@@ -15,6 +15,7 @@ enum { ORACLE_SLOTS = 256 };
 struct oracle {
     HANDLE heap;
     DWORD flags; /* passed to every call */
+    size_t most; /* the largest request; 0: no limit */
     uint64_t random;
     uint64_t owner; /* tells this oracle's stamps from another's */
     uint64_t allocations, resizes, frees;
@@ -49,8 +50,10 @@ static inline size_t oracle_size(struct oracle *oracle)
 {
     uint64_t random = oracle_random(oracle);
 
-    if (random % 8192 == 0)
-        return 100000 + (random >> 16) % (512 << 10);
+    if (random % 8192 == 0) {
+        size_t bytes = 100000 + (random >> 16) % (512 << 10);
+        return oracle->most && bytes > oracle->most ? oracle->most : bytes;
+    }
     if (random % 512 == 0)
         return (random >> 16) % (32 << 10);
     return (random >> 16) % 200;

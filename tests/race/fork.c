@@ -34,7 +34,7 @@ static void destroy_heaps(void)
         race_require(left <= THREADS * (size_t)MOST_BYTES,
                      "heap %zu holds %zu bytes though everything was freed", i, left);
         race_require(HeapDestroy(heaps[i]), "HeapDestroy failed");
-        heaps[i] = HeapCreate(0, 0, 0);
+        heaps[i] = make_heap(i);
         race_require(heaps[i] != NULL, "HeapCreate failed");
     }
     size_t left = mole_process_malloc_bytes();

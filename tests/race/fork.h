@@ -20,7 +20,8 @@ enum {
     OWN = 60,
     TABLE = 100,
     RECORDS = TABLE + (THREADS + 1) * OWN,
-    HEAPS = 3, /* the process heap and two private ones; malloc comes after them */
+    HEAPS = 4, /* the process heap and private ones; malloc comes after them */
+    FIXED = 3, /* of these, the one of a fixed size */
     CHILD_BLOCKS = 600,
     MOST_BYTES = 60000,
 };
@@ -36,6 +37,11 @@ struct record {
 static struct record records[RECORDS];
 static _Atomic(struct record *) table[TABLE];
 static HANDLE heaps[HEAPS];
+
+static HANDLE make_heap(size_t place)
+{
+    return HeapCreate(0, 0, place == FIXED ? (size_t)64 << 20 : 0);
+}
 static atomic_bool is_over;
 static atomic_ullong operations;
 static atomic_uint progress; /* what the watchdog watches */
@@ -187,7 +193,7 @@ static void set_up(void)
 {
     heaps[0] = GetProcessHeap();
     for (size_t i = 1; i < HEAPS; i++)
-        heaps[i] = HeapCreate(0, 0, 0);
+        heaps[i] = make_heap(i);
     for (size_t i = 0; i < TABLE; i++)
         atomic_store(&table[i], &records[i]);
     for (size_t i = 0; i < (THREADS + 1) * OWN; i++) {

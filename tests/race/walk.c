@@ -67,18 +67,19 @@ static void run(size_t count)
         race_join(threads[i]);
 }
 
-int main(void)
+static void walk_heap(const char *kind, HANDLE heap, size_t count)
 {
-    race_begin("walk");
-    size_t count = race_size(400, 60, 5);
-    walk_oracle_init(&oracle, HeapCreate(0, 0, 0));
+    atomic_store(&walks, 0);
+    atomic_store(&strolls, 0);
+    atomic_store(&steps, 0);
+    atomic_store(&strolls_ended_early, 0);
+    walk_oracle_init(&oracle, heap);
     run(count);
-    printf(
-        "%llu operations; %zu walks showed %zu blocks with %zu calls in flight; without "
-        "lock %zu walks, %zu steps, %zu ended early\n",
-        (unsigned long long)atomic_load(&oracle.operations), atomic_load(&walks),
-        oracle.seen, oracle.in_flight, atomic_load(&strolls), atomic_load(&steps),
-        atomic_load(&strolls_ended_early));
+    printf("%s: %llu operations; %zu walks showed %zu blocks with %zu calls in flight; "
+           "without lock %zu walks, %zu steps, %zu ended early\n",
+           kind, (unsigned long long)atomic_load(&oracle.operations), atomic_load(&walks),
+           oracle.seen, oracle.in_flight, atomic_load(&strolls), atomic_load(&steps),
+           atomic_load(&strolls_ended_early));
     race_case(atomic_load(&walks) == LOCKERS * count, "%zu walks", atomic_load(&walks));
     race_case(oracle.seen >= 10 * count, "exercised too little: %zu blocks shown",
               oracle.seen);
@@ -89,5 +90,13 @@ int main(void)
     race_case(race_allocated(oracle.heap) == 0, "%zu bytes are left",
               race_allocated(oracle.heap));
     race_case(HeapDestroy(oracle.heap), "HeapDestroy failed");
+}
+
+int main(void)
+{
+    race_begin("walk");
+    size_t count = race_size(400, 60, 5);
+    walk_heap("growable", HeapCreate(0, 0, 0), count);
+    walk_heap("fixed", HeapCreate(0, 0, (size_t)256 << 20), count);
     return race_end();
 }
