@@ -19,11 +19,11 @@ PUBLIC_CXX = ["-std=c++11"]
 INTERNAL_C = ["-std=gnu17", "-D_GNU_SOURCE", "-Wno-unused-function"]
 
 
-def headers(root, top):
+def headers(root, top, ends=".h"):
     found = []
     for folder, _, names in os.walk(os.path.join(root, top)):
         found += [os.path.relpath(os.path.join(folder, name), os.path.join(root, top))
-                  for name in names if name.endswith(".h")]
+                  for name in names if name.endswith(ends)]
     return sorted(found)
 
 
@@ -49,6 +49,9 @@ def main():
                      + ["-I", include] + bare, f"#include <{name}>\n"))
         jobs.append((name + " in C++", cxx_compiler + ["-x", "c++"] + PUBLIC_CXX
                      + ["-I", include] + bare, f"#include <{name}>\n"))
+    for name in headers(root, "include", ".hpp"):
+        jobs.append((name, cxx_compiler + ["-x", "c++"] + PUBLIC_CXX + ["-I", include],
+                     f"#include <{name}>\n"))
     for name in headers(root, "src"):
         jobs.append((name, c_compiler + ["-x", "c"] + INTERNAL_C + ["-I", src, "-I", include],
                      f'#include "{name}"\n'))

@@ -27,10 +27,10 @@
  *
  * The rules are those of setjmp. Variables of the function that the block changes, and
  * the handler reads, must be volatile; what was locked or taken stays so. return, break
- * and goto may leave both blocks. Compiled with -fexceptions, as C++ is, so may a C++
- * exception and pthread_exit; longjmp to outside may not. In C++ no object with a
- * destructor may be alive between the block and the call that raises; there
- * molehill/exception.hpp is mostly better.
+ * and goto may leave both blocks. Compiled with -fexceptions, as C++ is, they may be left
+ * by a C++ exception and by pthread_exit as well; never by longjmp, nor by switching the
+ * stack. In C++ no object with a destructor may be alive between the block and the call
+ * that raises; there molehill/exception.hpp is mostly better.
  */
 #pragma once
 

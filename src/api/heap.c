@@ -205,6 +205,16 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
     return FALSE;
 }
 
+/* A callback, or another thread meanwhile, was faster. */
+static mole_slow BOOL freed_before(HANDLE handle, LPVOID block)
+{
+    struct mole_heap *heap = heap_of(handle);
+    if (heap)
+        mole_corruption_blame(heap, "HeapFree", block);
+    mole_last_error_fail(ERROR_INVALID_PARAMETER);
+    return FALSE;
+}
+
 static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
                                                    LPVOID block, struct mole_span *span)
 {
@@ -217,8 +227,7 @@ static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
     if (likely(
             mole_fast_free(mole_spy_here(), span, handle, &gone, index, how_of(flags))))
         return TRUE;
-    mole_last_error_fail(ERROR_INVALID_PARAMETER); /* freed from a callback */
-    return FALSE;
+    return freed_before(handle, block);
 }
 
 /*

@@ -95,14 +95,11 @@ static BOOL optimize(HANDLE handle, const void *buffer, SIZE_T length)
     memcpy(&wanted, buffer, sizeof wanted);
     if (wanted.Version != HEAP_OPTIMIZE_RESOURCES_CURRENT_VERSION || wanted.Flags)
         return fail(ERROR_INVALID_PARAMETER);
-    if (!handle) {
+    struct mole_heap *heap = heap_of(handle);
+    if (!handle)
         mole_heap_walk_compact_all();
-        return TRUE;
-    }
-    DWORD last_error = mole_thread_last_error;
-    if (!HeapCompact(handle, 0) && mole_thread_last_error != NO_ERROR)
-        return FALSE;
-    mole_thread_last_error = last_error;
+    else if (!heap || !mole_heap_walk_compact(heap, 0, &(SIZE_T){0}))
+        return fail(ERROR_INVALID_HANDLE);
     return TRUE;
 }
 

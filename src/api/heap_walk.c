@@ -139,23 +139,31 @@ void mole_heap_walk_compact_all(void)
     errno = saved;
 }
 
-SIZE_T WINAPI HeapCompact(HANDLE hHeap, DWORD dwFlags)
+bool mole_heap_walk_compact(struct mole_heap *heap, DWORD flags, SIZE_T *most)
 {
     int saved = errno;
-    struct mole_heap *heap = mole_process_start() ? mole_heap_find(hHeap) : NULL;
-    enum hold held = heap ? hold(heap, dwFlags) : IS_GONE;
-    if (held == IS_GONE) {
-        mole_last_error_fail(ERROR_INVALID_HANDLE);
-        return 0;
-    }
+    enum hold held = hold(heap, flags);
+    if (held == IS_GONE)
+        return false;
     struct mole_pool_slots *slots = mole_thread_slots();
     if (held != IS_NOT_HELD)
         mole_compact_heap(heap, slots);
-    SIZE_T most = mole_walk_largest_free(heap);
+    *most = mole_walk_largest_free(heap);
     let_go(heap, held);
     if (heap->arena.is_locked) /* other heaps take no lock */
         give_to_system(slots);
     errno = saved;
+    return true;
+}
+
+SIZE_T WINAPI HeapCompact(HANDLE hHeap, DWORD dwFlags)
+{
+    SIZE_T most = 0;
+    struct mole_heap *heap = mole_process_start() ? mole_heap_find(hHeap) : NULL;
+    if (!heap || !mole_heap_walk_compact(heap, dwFlags, &most)) {
+        mole_last_error_fail(ERROR_INVALID_HANDLE);
+        return 0;
+    }
     if (most == 0)
         SetLastError(NO_ERROR);
     return most;

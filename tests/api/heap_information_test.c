@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* HeapSetInformation and HeapQueryInformation. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "information.h"
 
 static void expect_not_set(HANDLE heap, ULONG value, DWORD error)
@@ -186,6 +191,32 @@ Test(heap_information, case_071_termination_can_be_enabled_twice)
         !HeapQueryInformation(heap, HeapEnableTerminationOnCorruption, &value, 4, NULL),
         "it can be asked for");
     expect_error("HeapQueryInformation", ERROR_INVALID_PARAMETER, EINVAL);
+    destroy_heap(heap);
+}
+
+/* In a child process, whose line on stderr is not wanted. */
+Test(heap_information, case_071_a_double_free_then_aborts)
+{
+    HANDLE heap = create_heap(0);
+    void *block = take(heap, 0, 100);
+    int status = 0;
+
+    fflush(NULL);
+    pid_t child = fork();
+    require(child >= 0, "the test cannot fork");
+    if (child == 0) {
+        close(STDERR_FILENO);
+        signal(SIGABRT, SIG_DFL);
+        bool is_good =
+            HeapFree(heap, 0, block) && !HeapFree(heap, 0, block) &&
+            HeapSetInformation(NULL, HeapEnableTerminationOnCorruption, NULL, 0);
+        if (is_good)
+            HeapFree(heap, 0, block);
+        _exit(is_good ? 1 : 2);
+    }
+    require(waitpid(child, &status, 0) == child, "waitpid failed");
+    require(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "status %#x", status);
+    give_back(heap, block);
     destroy_heap(heap);
 }
 

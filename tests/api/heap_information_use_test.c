@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* HeapQueryInformation and HeapOptimizeResources: what they find in a heap, and leave. */
+#include <molehill/spy.h>
 #include <stdatomic.h>
 
 #include "asleep.h"
@@ -217,4 +218,33 @@ Test(heap_information_use, optimizing_all_heaps_waits_for_no_locked_one)
     require(is_done, "it was refused");
     require(committed_bytes(locked) == before, "the locked heap was changed");
     destroy_heap(locked);
+}
+
+/* In a callback, too: its errors are its own. */
+static void optimize_in_callback(void *context, void *heap, void *block, size_t bytes)
+{
+    HEAP_OPTIMIZE_RESOURCES_INFORMATION good = {1, 0};
+    (void)block, (void)bytes;
+    SetLastError(LAST_ERROR_SENTINEL);
+    bool is_good = HeapSetInformation(heap, optimize, &good, sizeof good) &&
+                   HeapSetInformation(NULL, optimize, &good, sizeof good) &&
+                   GetLastError() == LAST_ERROR_SENTINEL;
+    is_good = is_good && !HeapSetInformation(&good, optimize, &good, sizeof good) &&
+              GetLastError() == ERROR_INVALID_HANDLE;
+    *(size_t *)context += is_good;
+}
+
+Test(heap_information_use, resources_are_optimized_from_a_callback)
+{
+    HANDLE heap = create_heap(0);
+    size_t good = 0;
+    struct mh_spy spy = {
+        .size = sizeof spy, .context = &good, .allocated = optimize_in_callback};
+
+    require(mh_spy_attach(&spy, heap) == 0, "mh_spy_attach failed");
+    for (size_t i = 0; i < 40; i++)
+        give_back(heap, take(heap, 0, i * 1000));
+    require(mh_spy_detach(&spy) == 0, "mh_spy_detach failed");
+    require(good == 40, "%zu of 40 callbacks could do it", good);
+    destroy_heap(heap);
 }
