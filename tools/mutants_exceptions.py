@@ -11,6 +11,7 @@ TESTS = {
     "api/heap_information": ("plain", "tests/api/heap_information_test.c"),
     "api/heap_information_use": ("plain", "tests/api/heap_information_use_test.c"),
     "misuse/corruption": ("plain", "tests/misuse/corruption_test.c"),
+    "raise/tsan": ("tsan", "tests/race/raise.c", 120, 4),
     "unit/span": ("plain", "tests/unit/span_test.c"),
 }
 
@@ -141,4 +142,11 @@ MUTANTS = [
         ("src/arena/span.c", "mole_meta_bytes(&span->meta) - sizeof *span)",
          "capacity * sizeof span->entry_a[0])"),
     ], ["unit/span"]),
+    ("relaxed_release_all", "who compacted all heaps lets them go without release", [
+        ("src/arena/heap.c", "store_rel(&is_held_a, false);", "store_rlx(&is_held_a, false);"),
+    ], ["raise/tsan"]),
+    ("relaxed_set_is_empty", "who looks for spies does not see what came before them", [
+        ("src/spy/set.h", "load_acq(&mole_set_a) == &mole_set_nobody",
+         "load_rlx(&mole_set_a) == &mole_set_nobody"),
+    ], ["raise/tsan"]),
 ]

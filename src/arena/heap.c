@@ -29,7 +29,7 @@ static _Atomic(uint64_t) adoptions_a;
  * is_held_a: somebody goes through heaps that are not its own.
  *   writers  who holds hold_lock; a fork's child
  *   readers  kill
- *   orders   relaxed, between fences: HB-HOLD-1
+ *   orders   set between fences: HB-HOLD-1; cleared release, load acquire: HB-HOLD-2
  *   keeps    false while hold_lock is free
  */
 static _Atomic(bool) is_held_a;
@@ -44,7 +44,7 @@ void mole_heap_hold_all(void)
 
 void mole_heap_release_all(void)
 {
-    store_rlx(&is_held_a, false);
+    store_rel(&is_held_a, false); /* HB-HOLD-2 */
     mole_lock_release(&hold_lock);
 }
 
@@ -213,8 +213,8 @@ struct mole_owner *mole_heap_kill(struct mole_heap *heap)
     mole_arena_leave(&heap->arena);
     mole_gate_forget(heap);
     mole_span_map_clear(heap->home->base, 1);
-    fence_seq_cst(); /* HB-HOLD-1 */
-    if (unlikely(load_rlx(&is_held_a))) {
+    fence_seq_cst();                      /* HB-HOLD-1 */
+    if (unlikely(load_acq(&is_held_a))) { /* HB-HOLD-2 */
         mole_lock_acquire(&hold_lock);
         mole_lock_release(&hold_lock);
     }

@@ -98,7 +98,7 @@ mole_hot const struct mole_set *mole_set_current(void)
 /* Whether no spy is attached. */
 mole_hot bool mole_set_is_empty(void)
 {
-    return load_rlx(&mole_set_a) == &mole_set_nobody;
+    return load_acq(&mole_set_a) == &mole_set_nobody; /* HB-SET-1 */
 }
 
 /* In a fork's child. */
