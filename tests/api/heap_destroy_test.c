@@ -225,3 +225,29 @@ Test(heap_destroy, other_heaps_keep_their_blocks)
     destroy_heap(fresh);
     destroy_heap(stays);
 }
+
+/*
+ * What lay in a heap is live in no other, whatever it is used for and how often: records
+ * of slabs come back for blocks of another size, first more of them, then fewer.
+ */
+Test(heap_destroy, what_a_heap_held_is_live_in_no_later_one)
+{
+    enum { ROUNDS = 40, COUNT = 600 };
+    static void *blocks[COUNT];
+
+    for (SIZE_T round = 0; round < ROUNDS; round++) {
+        HANDLE heap = create_heap(0);
+        SIZE_T sum = 0;
+        for (SIZE_T i = 0; i < COUNT; i++) {
+            SIZE_T bytes = (i * 7919 + round * 613) % 5000;
+            blocks[i] = take(heap, 0, bytes);
+            sum += bytes;
+        }
+        require(allocated_bytes(heap) == sum, "in round %zu, %zu bytes are live, not %zu",
+                round, allocated_bytes(heap), sum);
+        for (SIZE_T i = 0; i < COUNT; i++)
+            if (round % 2)
+                give_back(heap, blocks[i]);
+        destroy_heap(heap);
+    }
+}
