@@ -24,6 +24,7 @@ from collections import namedtuple
 import mutants_com
 import mutants_exceptions
 import mutants_global
+import mutants_oracle
 import mutants_storm
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
@@ -116,6 +117,7 @@ ENVIRONMENT = {"MOLE_BRIEF": "1", "MOLEHILL_BUILD": os.path.join(ROOT, "build", 
                "TSAN_OPTIONS": "halt_on_error=1:exitcode=66"}
 # Only what a test does with the library counts, not how Criterion tells it.
 CRITERION = ["-j1", "--color=never"]
+ORACLE = [sys.executable, os.path.join(ROOT, "tools", "oracle.py")]
 
 # `edits`: (file, text that is there exactly once, text in its place).
 Mutant = namedtuple("Mutant", "name what edits tests")
@@ -781,7 +783,8 @@ MUTANTS = [
         ("src/observers/blocks.c", " || load_rlx(&place->heap_a) != heap", ""),
     ], ["top_sites"]),
 ]
-for others in mutants_com, mutants_exceptions, mutants_global, mutants_storm:
+for others in (mutants_com, mutants_exceptions, mutants_global, mutants_oracle,
+               mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 
@@ -862,8 +865,9 @@ class Tree:
         if os.path.exists(output):
             return output
         os.makedirs(os.path.dirname(output), exist_ok=True)
-        status, text = run([*FLAVOURS[flavour], *COMMON, "-Isrc", "-Iinclude", "-c", source,
-                            "-o", output], 120, cwd=self.folder)
+        status, text = run([*FLAVOURS[flavour], *COMMON, "-Isrc", "-Iinclude",
+                            "-Itests/oracle/shim", "-c", source, "-o", output], 120,
+                           cwd=self.folder)
         if status != 0:
             raise Broken(f"{source} does not compile:\n{text}")
         return output
@@ -886,6 +890,8 @@ class Tree:
         test = TESTS[name]
         program = self.program(name)
         args = [program, *(CRITERION if test.source.endswith("_test.c") else [])]
+        if test.source.startswith("tests/oracle/"):
+            args = [*ORACLE, "--native", program, os.path.basename(name)]
         env = {key: value for key, value in os.environ.items()
                if key not in ("LD_PRELOAD", "MOLEHILL_CONF", "MOLE_SEED")}
         for _ in range(attempts):
@@ -902,11 +908,16 @@ class Tree:
         shutil.rmtree(os.path.join(self.folder, "objects"), ignore_errors=True)
 
 
+def can_run(name):
+    return (not TESTS[name].source.startswith("tests/oracle/")
+            or shutil.which("wine") and shutil.which("x86_64-w64-mingw32-gcc"))
+
+
 def judge(mutant, base, failing):
     """(outcome, why) of one mutant."""
-    tests = [name for name in mutant.tests if name not in failing]
+    tests = [name for name in mutant.tests if name not in failing and can_run(name)]
     if not tests:
-        return "skipped", "its tests fail without it: " + " ".join(mutant.tests)
+        return "skipped", "its tests fail without it, or need Wine: " + " ".join(mutant.tests)
     try:
         tree = Tree(mutant.name, mutant, base)
         for name in tests:
@@ -977,7 +988,7 @@ def main():
             print(f"{mutant.name:28} {mutant.what} ({', '.join(mutant.tests)})")
         return
     begin = time.monotonic()
-    names = sorted({name for mutant in mutants for name in mutant.tests})
+    names = sorted({name for mutant in mutants for name in mutant.tests if can_run(name)})
     base = Tree("base")
     failing = check_base(base, names)
     print(f"{'unchanged':28} {len(names) - len(failing)} of {len(names)} tests pass "

@@ -3,11 +3,14 @@
 """Compare molehill with Wine: the same Win32 programs on both, what they print line by line.
 
 usage: oracle.py [--seeds N | --seed N] [--operations N] [--time] [NAME...]
+       oracle.py --native PROGRAM NAME
        oracle.py --self-test
 
 Compiles the programs of tests/oracle with mingw and runs them under Wine; those of the build in
 MOLEHILL_BUILD (else build/gcc) run as they are, under compat:windows. NAME: of a program;
 all without. What may differ is in tests/oracle/differences.toml. --time measures, too.
+--native compares one program of another build with what it last said under Wine, for the
+mutants.
 """
 import argparse
 import collections
@@ -91,10 +94,25 @@ def on_wine(name, *arguments):
     return run(["wine", os.path.join(PLACE, name + ".exe"), *arguments], wine_environment())
 
 
+def on_wine_before(name, *arguments):
+    """What it said last time, if it is the same program."""
+    program = os.path.join(PLACE, name + ".exe")
+    kept = os.path.join(PLACE, "-".join([name, *arguments]) + ".txt")
+    if not os.path.exists(kept) or os.path.getmtime(kept) < os.path.getmtime(program):
+        status, output, error = on_wine(name, *arguments)
+        if status != 0:
+            return status, output, error
+        with open(kept, "w", encoding="utf-8", newline="") as file:
+            file.write(output)
+    with open(kept, encoding="utf-8", newline="") as file:
+        return 0, file.read(), ""
+
+
 def on_molehill(name, *arguments):
     env = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
     env["MOLEHILL_CONF"] = "compat:windows"
-    return run([os.path.join(BUILD, "tests", "oracle_" + name), *arguments], env)
+    program = os.path.join(BUILD, "tests", "oracle_" + name) if os.sep not in name else name
+    return run([program, *arguments], env)
 
 
 def prepare(names):
@@ -111,13 +129,13 @@ def prepare(names):
                       f"{(error.strip() or output.strip())[-200:]!r}")
 
 
-def compare(name, arguments, table, counts):
+def compare(name, arguments, table, counts, native=None):
     """One program on both, at the same time."""
     title = " ".join([name, *arguments])
     begin = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        sides = {"Wine": pool.submit(on_wine, name, *arguments),
-                 "molehill": pool.submit(on_molehill, name, *arguments)}
+        sides = {"Wine": pool.submit(on_wine_before if native else on_wine, name, *arguments),
+                 "molehill": pool.submit(on_molehill, native or name, *arguments)}
         results = {who: future.result() for who, future in sides.items()}
     lines, differences, problems = oracle_report.compare(
         title, results["Wine"][1], results["molehill"][1], table, counts)
@@ -169,20 +187,21 @@ def run_all(options):
     with open(os.path.join(SOURCES, "differences.toml"), encoding="utf-8") as file:
         table = oracle_report.Table(file.read())
     names = options.names or [*DIRECTED, GENERATED]
-    prepare([*names, TIMING])
+    prepare(names + [TIMING] * options.time)
     problems, counts, often = list(table.problems), collections.Counter(), collections.Counter()
     seeds = [options.seed] if options.seed is not None else range(1, options.seeds + 1)
     cases = 0
     for name in names:
         for seed in seeds if name == GENERATED else [None]:
             arguments = [] if seed is None else [str(seed), str(options.operations)]
-            problems += compare(name, arguments, table, often if arguments else counts)
+            problems += compare(name, arguments, table, often if arguments else counts,
+                                options.native)
             cases += 1
     if GENERATED in names and options.operations >= 200000:
         problems += check_often(often, len(seeds))
-    print_calls(counts + often)
-    print_table(table)
     if not options.names:
+        print_calls(counts + often)
+        print_table(table)
         problems += table.stale()
     if options.time:
         measure()
@@ -202,9 +221,13 @@ def main():
     parser.add_argument("--seed", type=int, help="one run, with this seed")
     parser.add_argument("--operations", type=int, default=200000)
     parser.add_argument("--time", action="store_true", help="measure allocation and HeapWalk")
+    parser.add_argument("--native", metavar="PROGRAM", help="in place of NAME's of the build")
     parser.add_argument("--self-test", action="store_true")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
+    if options.native:
+        options.seeds = 1
+        options.native = os.path.abspath(options.native)
     if options.self_test:
         end(oracle_report.self_test(), 0, 0)
     os.makedirs(PLACE, exist_ok=True)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+"""The mutants that the comparison with Wine kills: mutants.py. Its tests are Win32 programs of
+tests/oracle; tools/oracle.py compares what they say with what they say under Wine."""
+
+# Arguments of mutants.Test.
+TESTS = {f"oracle/{name}": ("plain", f"tests/oracle/{name}.c", 120) for name in (
+    "generated", "heap_blocks", "heap_objects", "heap_walk", "malloc_spy", "task_malloc")}
+
+FIND = "    if (span->heap != heap || mole_span_bytes(span, address) == MOLE_LARGE_FREE)\n"
+
+# Arguments of mutants.Mutant.
+MUTANTS = [
+    ("oracle_regrown", "a block that grows again shows what it held", [
+        ("src/tcache/block.c", "        memset(at + old, 0, bytes - old);\n", ""),
+    ], ["oracle/heap_blocks"]),
+    ("oracle_regrown_tail", "the last byte of what a block grows by is not cleared", [
+        ("src/tcache/block.c", "        memset(at + old, 0, bytes - old);\n",
+         "        memset(at + old, 0, bytes - old - 1);\n"),
+    ], ["oracle/generated"]),
+    ("oracle_freed_size", "a large block that was freed has a size", [
+        ("src/tcache/block.c", FIND, FIND.replace("== MOLE", "== 1 + MOLE")),
+    ], ["oracle/heap_blocks"]),
+    ("oracle_last_error", "out of memory is the other error of that name", [
+        ("src/api/last_error.c", "    mole_thread_last_error = code;\n",
+         "    mole_thread_last_error = code == ERROR_NOT_ENOUGH_MEMORY ? ERROR_OUTOFMEMORY : code;\n"),
+    ], ["oracle/generated"]),
+    ("oracle_walk", "HeapWalk passes over the block behind a live one", [
+        ("src/arena/walk.c", "is_live(span, index) ? index + 1", "is_live(span, index) ? index + 2"),
+    ], ["oracle/heap_walk"]),
+    ("oracle_task_to_0", "IMalloc::Realloc to 0 frees nothing", [
+        ("src/api/task_malloc.c", "    plain_free(block);\n    return NULL;\n", "    return NULL;\n"),
+    ], ["oracle/task_malloc"]),
+    ("oracle_task_null", "IMalloc::DidAlloc says 0 of NULL", [
+        ("src/api/task_malloc.c", "find(block) != NULL : -1", "find(block) != NULL : 0"),
+    ], ["oracle/task_malloc"]),
+    ("oracle_spyed", "after Realloc a block is no longer the spy's", [
+        ("src/spy/task.c", "IMallocSpy_PostRealloc(spy, moved, spyed)",
+         "IMallocSpy_PostRealloc(spy, moved, FALSE)"),
+    ], ["oracle/malloc_spy"]),
+    ("oracle_half_cleaned", "a record that comes back is cleaned for the next slab only", [
+        ("src/arena/span.c", "mole_meta_bytes(&span->meta) - sizeof *span)",
+         "capacity * sizeof span->entry_a[0])"),
+    ], ["oracle/heap_walk"]),
+]
