@@ -35,7 +35,8 @@ FLAGS = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-D__USE_MINGW_ANSI
 LIBRARIES = ["-lole32", "-luuid"]
 SECONDS = 240           # for one program; it needs ten
 
-DIRECTED = ["heap_blocks", "heap_objects", "heap_walk", "task_malloc", "malloc_spy"]
+DIRECTED = ["heap_blocks", "heap_objects", "heap_walk", "heap_information", "task_malloc",
+            "malloc_spy"]
 GENERATED = "generated"
 TIMING = "timing"
 # A run of the generated program that asks less of these says nothing.
@@ -49,8 +50,9 @@ OFTEN = {
     ("HeapValidate", "freed"): 1000, ("HeapValidate", "interior"): 5000,
     ("HeapValidate", "whole"): 300, ("HeapWalk", "whole"): 50,
     ("HeapCreate", "ordinary"): 20, ("HeapLock", "ordinary"): 200,
+    ("HeapQueryInformation", "length"): 300, ("HeapSetInformation", "accepted"): 50,
     ("HeapDestroy", "ordinary"): 20, ("SetLastError", "ordinary"): 500,
-    ("IMalloc::Alloc", "ordinary"): 2000, ("IMalloc::Realloc", "ordinary"): 800,
+    ("IMalloc::Alloc", "ordinary"): 2000, ("IMalloc::Realloc", "ordinary"): 500,
     ("IMalloc::Realloc", "to-0"): 5, ("IMallocSpy::PreAlloc", "ordinary"): 500,
     ("IMallocSpy::PostRealloc", "spied"): 50, ("CoRevokeMallocSpy", "ordinary"): 20,
 }

@@ -6,6 +6,7 @@
  */
 #include "generated_blocks.h"
 #include "generated_task.h"
+#include "summary.h"
 
 static void create(int number)
 {
@@ -87,6 +88,34 @@ static void walk(int number)
     answer("HeapWalk", "whole", text("heap %d", number),
            "%u blocks, %u of %u, %llu bytes", (unsigned)live, (unsigned)found,
            (unsigned)count, (unsigned long long)bytes);
+    say_summary(text("heap %d", number), heaps[number].handle, bytes);
+}
+
+/*
+ * Wine accepts everything and keeps nothing: what the specification says is in the line.
+ */
+static void inform(const struct heap *heap)
+{
+    BOOL done, may = !heap->maximum && !(heap->flags & HEAP_NO_SERIALIZE);
+    const char *question = text("heap %d", (int)(heap - heaps));
+    ULONG mode = 2;
+    SIZE_T needed = 77;
+    if (chance(2)) {
+        CALL(done = HeapSetInformation(heap->handle, HeapCompatibilityInformation, &mode,
+                                       sizeof mode));
+        answer("HeapSetInformation", may ? "accepted" : "refused",
+               text("%s%s", question, may ? "" : "; spec: FALSE; error 87"), "%s",
+               truth(done));
+    }
+    mode = 77;
+    CALL(done = HeapQueryInformation(heap->handle, HeapCompatibilityInformation, &mode,
+                                     pick(6), &needed));
+    answer("HeapQueryInformation", "length", question, "%s, needs %llu", truth(done),
+           (unsigned long long)needed);
+    done =
+        HeapQueryInformation(heap->handle, HeapCompatibilityInformation, &mode, 4, NULL);
+    tell("HeapQueryInformation", may ? "low-fragmentation" : "ordinary", question,
+         "%s, mode %lu, not beyond", truth(done), (unsigned long)mode);
 }
 
 static void look_at(int number)
@@ -132,6 +161,8 @@ static void heap_step(void)
         create(number);
     else if (what < 60)
         lock(heap);
+    else if (what < 70)
+        inform(heap);
     else if (what < 85)
         errors();
     else if (what < 95)

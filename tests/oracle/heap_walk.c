@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HeapWalk and HeapSummary: the live blocks, exactly. What else a walk tells is layout,
- * of which only the order and the flags are the contract. Wine 8 has no HeapSummary;
- * there the program adds up what HeapWalk told.
+ * of which only the order and the flags are the contract.
  */
-#include "say.h"
+#include "summary.h"
 
-enum { BLOCKS = 4000, TOLD = 6000 };
+enum { BLOCKS = 4000 };
 
 struct live {
     char *block;
@@ -21,15 +20,6 @@ struct seen {
     SIZE_T bytes;
     BOOL first_is_region, first_is_heap, first_index_is_0;
 };
-
-static BOOL runs_on_wine(void)
-{
-#ifdef _WIN32
-    return GetProcAddress(GetModuleHandleA("ntdll.dll"), "wine_get_version") != NULL;
-#else
-    return FALSE;
-#endif
-}
 
 static int by_address(const void *left, const void *right)
 {
@@ -79,27 +69,10 @@ static struct seen walk(const char *what, HANDLE heap)
     return seen;
 }
 
-static void summarize(const char *what, HANDLE heap, SIZE_T walked)
-{
-    HEAP_SUMMARY summary = {.cb = sizeof summary};
-    BOOL done = TRUE, sane = TRUE;
-    error_now = SENTINEL;
-    if (runs_on_wine()) {
-        summary.cbAllocated = walked;
-    } else {
-        CALL(done = HeapSummary(heap, 0, &summary));
-        sane = summary.cbAllocated <= summary.cbCommitted &&
-               summary.cbCommitted <= summary.cbReserved &&
-               summary.cbReserved <= summary.cbMaxReserve;
-    }
-    answer("HeapSummary", "ordinary", what, "%s, %llu bytes, %s", truth(done),
-           (unsigned long long)summary.cbAllocated, sane ? "sane" : "out of order");
-}
-
 static struct seen both(const char *what, HANDLE heap)
 {
     struct seen seen = walk(what, heap);
-    summarize(what, heap, seen.bytes);
+    say_summary(what, heap, seen.bytes);
     return seen;
 }
 
