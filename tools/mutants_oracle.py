@@ -25,10 +25,12 @@ MUTANTS = [
          "    *last_error() = code == ERROR_NOT_ENOUGH_MEMORY ? ERROR_OUTOFMEMORY : code;\n"),
     ], ["oracle/generated"]),
     ("oracle_walk", "HeapWalk passes over the block behind a live one", [
-        ("src/arena/walk.c", "is_live(span, index) ? index + 1", "is_live(span, index) ? index + 2"),
+        ("src/arena/walk.c", "is_live(span, index) ? index + 1",
+         "is_live(span, index) ? index + 2"),
     ], ["oracle/heap_walk"]),
     ("oracle_task_to_0", "IMalloc::Realloc to 0 frees nothing", [
-        ("src/api/task_malloc.c", "    plain_free(block);\n    return NULL;\n", "    return NULL;\n"),
+        ("src/api/task_malloc.c", "    plain_free(block);\n    return NULL;\n",
+         "    return NULL;\n"),
     ], ["oracle/task_malloc"]),
     ("oracle_task_null", "IMalloc::DidAlloc says 0 of NULL", [
         ("src/api/task_malloc.c", "find(block) != NULL : -1", "find(block) != NULL : 0"),

@@ -11,7 +11,7 @@
  *  label       release side               acquire side                 makes visible
  *  HB-HEAP-1   create: store of word_a    find, first use: load        the heap's fields
  *  HB-HEAP-2   take_record: CAS of all_a  first: load of all_a         all_next
- *  HB-HEAP-3   create: store of handle_a  GetProcessHeaps: fence     the old word went
+ *  HB-HEAP-3   create: store of handle_a  GetProcessHeaps: fence       the old word went
  *  HB-HOLD-1   see mole_heap_hold_all
  *  HB-HOLD-2   release: store of is_held_a kill: load of is_held_a     what was done there
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
