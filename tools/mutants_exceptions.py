@@ -126,6 +126,11 @@ MUTANTS = [
     ("active_without_lock", "a heap without lock can be set", [
         ("src/api/heap_information.c", "(heap->flags & HEAP_NO_SERIALIZE) || ", ""),
     ], ["api/heap_information"]),
+    ("active_fixed", "a fixed-size heap can be set", [
+        ("src/api/heap_information.c",
+         "    if ((heap->flags & HEAP_NO_SERIALIZE) || heap->fixed)\n",
+         "    if (heap->flags & HEAP_NO_SERIALIZE)\n"),
+    ], ["api/heap_information"]),
     ("passive_again", "0 is accepted once a heap says 2", [
         ("src/api/heap_information.c",
          "is_low_fragmentation(heap) ? fail(ERROR_GEN_FAILURE) : TRUE", "TRUE"),

@@ -13,12 +13,11 @@
  *  HB-HEAP-2   take_record: CAS of all_a  first: load of all_a         all_next
  *  HB-HEAP-3   create: store of handle_a  GetProcessHeaps: fence       the old word went
  *  HB-HOLD-1   see mole_heap_hold_all
- *  HB-HOLD-2   release: store of is_held_a kill: load of is_held_a     what was done there
+ *  HB-HOLD-2   release: is_held_a         kill: load of is_held_a     what was done there
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
  *
- * Progress: find and adopt are wait-free but for the walk over the owners; enlist is
- * lock-free.
+ * Progress: find and adopt are wait-free but for walking the owners; enlist is lock-free.
  * Checked by: tests/race/adopt_step.c (every instruction), tests/race/oracle.c (TSan).
  */
 #pragma once

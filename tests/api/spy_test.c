@@ -55,6 +55,29 @@ HEAP_CASE(spy, calls_without_serialization_are_told_of_too)
     end_notes(&notes);
 }
 
+Test(spy, fixed_size_heaps_are_spied_too)
+{
+    HANDLE heap = HeapCreate(0, 0, 64 * MIB);
+    require(heap != NULL, "no heap of a fixed size");
+    begin_notes(&notes, heap);
+    for (size_t turn = 0; turn < TURNS; turn++)
+        for (size_t bytes = 0; bytes < 0x7FFF8; bytes = 3 * bytes + 1)
+            alloc_and_free(heap, turn % 2 ? HEAP_ZERO_MEMORY : 0, bytes);
+    forget_notes(&notes);
+    void *old = take(heap, 0, 100);
+    void *other = take(heap, 0, 100); /* in its way, or it in the other's */
+    void *block = HeapReAlloc(heap, 0, old, 5000);
+    require(block != NULL, "it did not grow");
+    expect_told(&notes, 2, (struct told){REALLOCATED, heap, block, 5000, old, 100});
+    give_back(heap, other);
+    give_back(heap, block);
+    expect_count(&notes, 5, "all of them");
+    end_notes(&notes);
+    give_back(heap, take(heap, 0, 100));
+    expect_count(&notes, 5, "a call after the spy left");
+    destroy_heap(heap);
+}
+
 Test(spy, heaps_without_serialization_are_spied_too)
 {
     HANDLE heap = create_heap(HEAP_NO_SERIALIZE);
