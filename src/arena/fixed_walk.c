@@ -87,6 +87,8 @@ enum mole_walk_result mole_fixed_walk_next(const struct mole_fixed *fixed,
     if (!begins_free(fixed, granule))
         return MOLE_WALK_UNKNOWN;
     size_t end = committed_end(fixed);
+    if (granule >= end)
+        return MOLE_WALK_END; /* one extent, which tells nothing of its length here */
     size_t next = skip_free(fixed, granule);
     if (granule < end && next > end)
         next = end;
