@@ -129,7 +129,8 @@ void mole_heap_walk_compact_all(void)
     mole_heap_hold_all();
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap)) {
         bool is_wanted = heap->arena.is_locked && heap != mole_process_malloc_heap();
-        if (!is_wanted || !mole_gate_try_stop(heap))
+        bool is_alive = load_acq(&heap->word_a); /* HB-HEAP-1 */
+        if (!is_wanted || !is_alive || !mole_gate_try_stop(heap))
             continue;
         mole_compact_heap(heap, slots);
         mole_gate_resume(heap);
