@@ -866,7 +866,7 @@ class Tree:
             return output
         os.makedirs(os.path.dirname(output), exist_ok=True)
         status, text = run([*FLAVOURS[flavour], *COMMON, "-Isrc", "-Iinclude",
-                            "-Itests/oracle/shim", "-c", source, "-o", output], 120,
+                            "-Iinclude/molehill/win32", "-c", source, "-o", output], 120,
                            cwd=self.folder)
         if status != 0:
             raise Broken(f"{source} does not compile:\n{text}")
