@@ -17,7 +17,7 @@ MUTANTS = [
     DWORD heap_flags = flags & GMEM_ZEROINIT""", "    DWORD heap_flags = flags & GMEM_ZEROINIT"),
     ], KILLED_BY),
     ("global_no_bytes", "a block of no bytes has size 0, which means an error", [
-        (SOURCE, "bytes ? bytes : 1", "bytes"),
+        (SOURCE, "dwBytes ? dwBytes : 1", "dwBytes"),
     ], KILLED_BY),
     ("global_moves", "a fixed block moves though that was not allowed", [
         (SOURCE, "(flags & GMEM_MOVEABLE ? 0 : HEAP_REALLOC_IN_PLACE_ONLY)", "0"),

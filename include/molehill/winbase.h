@@ -68,7 +68,8 @@ typedef HANDLE HLOCAL;
  *
  *   uFlags    GMEM_ZEROINIT or LMEM_ZEROINIT: all bytes are 0. GMEM_MOVEABLE and
  *             LMEM_MOVEABLE are refused.
- *   dwBytes   how many; 0 gives a block of one byte, since a size of 0 is an error
+ *   dwBytes   how many; 0 gives a block of one byte from GlobalAlloc, and of none from
+ *             LocalAlloc, as on Windows
  *   returns   the block, its address a multiple of MEMORY_ALLOCATION_ALIGNMENT, which the
  *             caller ends with GlobalFree or LocalFree; or NULL
  *   errors    ERROR_NOT_ENOUGH_MEMORY; ERROR_NOT_SUPPORTED for moveable memory

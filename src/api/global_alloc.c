@@ -40,7 +40,7 @@ static HANDLE allocate(UINT flags, SIZE_T bytes)
         return NULL;
     }
     DWORD heap_flags = flags & GMEM_ZEROINIT ? HEAP_ZERO_MEMORY : 0;
-    void *block = HeapAlloc(GetProcessHeap(), heap_flags, bytes ? bytes : 1);
+    void *block = HeapAlloc(GetProcessHeap(), heap_flags, bytes);
     if (!block)
         mole_last_error_fail(ERROR_NOT_ENOUGH_MEMORY);
     return block;
@@ -92,7 +92,7 @@ static HANDLE handle_of(LPCVOID block)
 
 HGLOBAL WINAPI GlobalAlloc(UINT uFlags, SIZE_T dwBytes)
 {
-    return allocate(uFlags, dwBytes);
+    return allocate(uFlags, dwBytes ? dwBytes : 1);
 }
 
 HLOCAL WINAPI LocalAlloc(UINT uFlags, SIZE_T uBytes)

@@ -60,7 +60,8 @@ static void Local(void)
     HLOCAL hEmpty = LocalAlloc(LMEM_FIXED, 0);
 
     Check(hMem != NULL && LocalSize(hMem) == 100, _T("a local block has its size"));
-    Check(hEmpty != NULL && LocalFree(hEmpty) == NULL, _T("also one of no bytes"));
+    Check(hEmpty != NULL && LocalSize(hEmpty) == 0 && LocalFree(hEmpty) == NULL,
+          _T("also one of no bytes"));
     Check(LocalReAlloc(hMem, 40, 0) == hMem && LocalSize(hMem) == 40,
           _T("it can shrink"));
     SetLastError(NO_ERROR);
