@@ -35,21 +35,21 @@ FLAGS = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-D__USE_MINGW_ANSI
 LIBRARIES = ["-lole32", "-luuid"]
 SECONDS = 240           # for one program; it needs ten
 
-DIRECTED = ["fixed_memory", "heap_blocks", "heap_objects", "heap_walk", "heap_information",
-            "task_malloc", "malloc_spy"]
+DIRECTED = ["fixed_memory", "heap_blocks", "heap_fixed", "heap_information", "heap_objects",
+            "heap_walk", "task_malloc", "malloc_spy"]
 GENERATED = "generated"
 TIMING = "timing"
 # A run of the generated program that asks less of these says nothing.
 OFTEN = {
     ("HeapAlloc", "ordinary"): 20000, ("HeapAlloc", "too-large"): 100,
-    ("HeapReAlloc", "ordinary"): 10000,
+    ("HeapAlloc", "over-maximum"): 200, ("HeapReAlloc", "ordinary"): 10000,
     ("HeapReAlloc", "too-large"): 50, ("HeapReAlloc", "null-block"): 1000,
     ("HeapReAlloc", "shrink-in-place"): 500, ("HeapReAlloc", "grow-in-place"): 500,
     ("HeapFree", "ordinary"): 10000, ("HeapFree", "foreign"): 500,
     ("HeapFree", "other-heaps"): 500, ("HeapSize", "ordinary"): 10000,
     ("HeapValidate", "freed"): 1000, ("HeapValidate", "interior"): 5000,
     ("HeapValidate", "whole"): 300, ("HeapWalk", "whole"): 50,
-    ("HeapCreate", "ordinary"): 20, ("HeapLock", "ordinary"): 200,
+    ("HeapCreate", "ordinary"): 20, ("HeapCreate", "fixed"): 10, ("HeapLock", "ordinary"): 200,
     ("HeapQueryInformation", "length"): 300, ("HeapSetInformation", "accepted"): 50,
     ("HeapDestroy", "ordinary"): 20, ("SetLastError", "ordinary"): 500,
     ("IMalloc::Alloc", "ordinary"): 2000, ("IMalloc::Realloc", "ordinary"): 500,

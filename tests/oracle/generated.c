@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random calls: generated SEED OPERATIONS [fixed]. All functions, all flags and sizes,
- * and the wrong inputs that Windows has an answer for. With `fixed`, some of the heaps
- * are of a fixed size.
+ * Random calls: generated SEED OPERATIONS. All functions, all flags and sizes, and the
+ * wrong inputs that Windows has an answer for.
  */
 #include "generated_blocks.h"
 #include "generated_task.h"
@@ -13,8 +12,10 @@ static void create(int number)
     static const DWORD flags[] = {0, 0, 1, 1, 2, 0x10000, 0x40000, 0x100, 0x20080, 0x8};
     struct heap *heap = &heaps[number];
     *heap = (struct heap){.flags = flags[pick(10)]};
-    if (with_fixed && chance(3))
+    if (chance(3))
         heap->maximum = (SIZE_T)0x80000 << pick(5);
+    if (heap->maximum)
+        heap->flags &= ~(DWORD)HEAP_GROWABLE; /* Wine's would grow */
     heap->is_walkable = heap->maximum || chance(2);
     SIZE_T initial = heap->maximum       ? pick((unsigned)heap->maximum + 1)
                      : heap->is_walkable ? WALKABLE
@@ -175,7 +176,6 @@ int main(int count, char **arguments)
 {
     unsigned long seed = count > 1 ? strtoul(arguments[1], NULL, 0) : 1;
     unsigned long operations = count > 2 ? strtoul(arguments[2], NULL, 0) : 200000;
-    with_fixed = count > 3 && strcmp(arguments[3], "fixed") == 0;
     random_state = seed * 2 + 1;
     begin_report();
     heaps[0].handle = GetProcessHeap();

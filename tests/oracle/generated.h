@@ -32,7 +32,6 @@ struct slot {
 static struct heap heaps[HEAPS];
 static struct slot slots[SLOTS];
 static char elsewhere[ELSEWHERE]; /* no heap's; foreign pointers point into its middle */
-static BOOL with_fixed;
 
 static struct spy spy = {.base = {&spy_methods}};
 static IMalloc *task;
