@@ -21,8 +21,8 @@ MUTANTS = [
         ("src/tcache/block.c", FIND, FIND.replace("== MOLE", "== 1 + MOLE")),
     ], ["oracle/heap_blocks"]),
     ("oracle_last_error", "out of memory is the other error of that name", [
-        ("src/api/last_error.c", "    *last_error() = code;\n",
-         "    *last_error() = code == ERROR_NOT_ENOUGH_MEMORY ? ERROR_OUTOFMEMORY : code;\n"),
+        ("src/api/last_error.c", "*last_error() = code;",
+         "*last_error() = code == ERROR_NOT_ENOUGH_MEMORY ? ERROR_OUTOFMEMORY : code;"),
     ], ["oracle/generated"]),
     ("oracle_walk", "HeapWalk passes over the block behind a live one", [
         ("src/arena/walk.c", "is_live(span, index) ? index + 1",
