@@ -102,7 +102,8 @@ static_assert(sizeof(void *) != 8 || sizeof(PROCESS_HEAP_ENTRY) == 40,
  *                  0xFFFF0 under compat:windows (C-7, C-9).
  *   returns        a handle, unique and a multiple of 64 KiB, which the caller ends with
  *                  HeapDestroy; or NULL
- *   errors         ERROR_NOT_ENOUGH_MEMORY: no memory, or sizes that cannot be had
+ *   errors         ERROR_NOT_ENOUGH_MEMORY: no memory, or sizes that cannot be had;
+ *                  ERROR_ACCESS_DENIED: the system denies memory that may be executed
  *   threads        any
  *   progress       lock-free, but for the system's memory calls
  *   spec           2.1, 2.12

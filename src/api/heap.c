@@ -64,6 +64,12 @@ static struct mole_heap *create_heap(DWORD options, SIZE_T initial, SIZE_T maxim
     return NULL;
 }
 
+/* Whether there can be no such heap because its memory may not be executed. */
+static bool is_denied(DWORD options)
+{
+    return (options & HEAP_CREATE_ENABLE_EXECUTE) && mole_pages_denies_execution();
+}
+
 HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximumSize)
 {
     struct mole_heap *heap = NULL;
@@ -72,7 +78,8 @@ HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximum
         mole_process_start())
         heap = create_heap(flOptions, dwInitialSize, dwMaximumSize);
     if (!heap) {
-        mole_last_error_fail(ERROR_NOT_ENOUGH_MEMORY);
+        mole_last_error_fail(is_denied(flOptions) ? ERROR_ACCESS_DENIED
+                                                  : ERROR_NOT_ENOUGH_MEMORY);
         return NULL;
     }
     mole_watch_created(heap);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/arena.h"
 
+#include "arena/region.h"
 #include "arena/span.h"
 #include "arena/span_map.h"
 #include "os/pages.h"
@@ -24,6 +25,7 @@ void mole_arena_init(struct mole_arena *arena, bool is_locked)
     mole_lock_init(&arena->lock);
     arena->holder = 0;
     arena->is_locked = is_locked;
+    arena->is_executable = false;
     arena->runs = NULL;
 }
 
@@ -43,11 +45,46 @@ void mole_arena_leave(struct mole_arena *arena)
     mole_lock_release(&arena->lock);
 }
 
+/*
+ * All pages of the run. Whoever commits pages makes them read and write, and may be late:
+ * see mole_region_settle.
+ */
+static bool set_executable(const struct mole_run *run, bool on)
+{
+    if (on)
+        mole_region_settle();
+    return mole_pages_set_executable(run->base, (size_t)run->chunks * MOLE_CHUNK, on);
+}
+
+struct mole_run *mole_arena_fetch(struct mole_arena *arena, struct mole_pool_slots *slots,
+                                  size_t chunks)
+{
+    struct mole_run *run = mole_pool_take(slots, chunks);
+    if (!run || likely(!arena->is_executable) || set_executable(run, true))
+        return run;
+    mole_arena_return(arena, slots, run); /* some of it may be executable */
+    return NULL;
+}
+
+void mole_arena_return(struct mole_arena *arena, struct mole_pool_slots *slots,
+                       struct mole_run *run)
+{
+    if (unlikely(arena->is_executable)) {
+        if (!set_executable(run, false)) {
+            (void)mole_pages_purge(run->base, (size_t)run->chunks * MOLE_CHUNK);
+            return; /* never seen again: nobody else may have it as it is */
+        }
+        /* The kernel need not join the mapping with its neighbours again. */
+        mole_run_note_seam(run, (size_t)run->chunks * MOLE_CHUNK);
+    }
+    mole_pool_give(slots, run);
+}
+
 struct mole_run *mole_arena_take(struct mole_arena *arena, struct mole_pool_slots *slots,
                                  size_t chunks, bool is_cut)
 {
     add_rlx(&refills_a, 1);
-    struct mole_run *run = mole_pool_take(slots, chunks);
+    struct mole_run *run = mole_arena_fetch(arena, slots, chunks);
     if (!run)
         return NULL;
     run->is_cut = is_cut;
@@ -79,7 +116,7 @@ void mole_arena_give(struct mole_arena *arena, struct mole_pool_slots *slots,
     mole_arena_enter(arena);
     mole_arena_unlink(arena, run);
     mole_arena_leave(arena);
-    mole_pool_give(slots, run);
+    mole_arena_return(arena, slots, run);
 }
 
 /* Unmap and give back the descriptors of all spans that start in the run. */
@@ -113,7 +150,7 @@ void mole_arena_give_all(struct mole_arena *arena, struct mole_pool_slots *slots
     while (run) {
         struct mole_run *next = run->next;
         forget_spans(run);
-        mole_pool_give(slots, run);
+        mole_arena_return(arena, slots, run);
         run = next;
     }
 }

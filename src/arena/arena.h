@@ -13,6 +13,7 @@ struct mole_arena {
     struct mole_lock lock;
     uintptr_t holder;      /* under lock: mole_thread_self of who has it; 0: nobody */
     bool is_locked;        /* const for the heap record's whole life */
+    bool is_executable;    /* const while the heap lives: so is all its memory */
     struct mole_run *runs; /* under lock: linked by next and prev */
 };
 
@@ -29,6 +30,15 @@ void mole_arena_leave(struct mole_arena *arena);
  */
 struct mole_run *mole_arena_take(struct mole_arena *arena, struct mole_pool_slots *slots,
                                  size_t chunks, bool is_cut) mole_must_check;
+
+/*
+ * A run from the pool that may be executed if the arena's may; and back. The pool's own
+ * never may. `slots` as for mole_pool_take.
+ */
+struct mole_run *mole_arena_fetch(struct mole_arena *arena, struct mole_pool_slots *slots,
+                                  size_t chunks) mole_must_check;
+void mole_arena_return(struct mole_arena *arena, struct mole_pool_slots *slots,
+                       struct mole_run *run);
 
 /* Take a run off the arena's list. The lock is held. */
 void mole_arena_unlink(struct mole_arena *arena, struct mole_run *run);

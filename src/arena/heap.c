@@ -128,7 +128,8 @@ static struct mole_heap *create(uint32_t flags, struct mole_pool_slots *slots,
     struct mole_span *first = mole_span_take(0);
     if (!first)
         goto fail_record;
-    struct mole_run *home = mole_pool_take(slots, chunks);
+    heap->arena.is_executable = flags & MOLE_HEAP_ENABLE_EXECUTE;
+    struct mole_run *home = mole_arena_fetch(&heap->arena, slots, chunks);
     if (!home)
         goto fail_span;
     move_in(heap, flags, home, first);
@@ -185,6 +186,7 @@ struct mole_heap *mole_heap_create_nameless(void)
     heap->flags = 0;
     heap->fixed = NULL;
     heap->initial_bytes = 0;
+    heap->arena.is_executable = false;
     heap->is_private = false;
     heap->is_sized = false;
     publish(heap);
@@ -225,7 +227,7 @@ void mole_heap_finish(struct mole_heap *heap, struct mole_pool_slots *slots)
 {
     if (heap->fixed) {
         mole_fixed_destroy(heap);
-        mole_pool_give(slots, heap->home);
+        mole_arena_return(&heap->arena, slots, heap->home);
     } else {
         mole_arena_give_all(&heap->arena, slots);
     }

@@ -124,8 +124,8 @@ struct mole_heap {
     struct mole_arena arena;
 };
 
-/* Win32 creation flag that molehill's inner layers know. */
-enum { MOLE_HEAP_NO_SERIALIZE = 1 };
+/* Win32 creation flags that inner layers know; guard.h has others. */
+enum { MOLE_HEAP_NO_SERIALIZE = 0x1, MOLE_HEAP_ENABLE_EXECUTE = 0x40000 };
 
 /*
  * A new heap with an address of its own as handle, or NULL. `slots` as for

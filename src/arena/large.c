@@ -84,7 +84,9 @@ static bool bring(struct mole_span *span, struct mole_run *to)
 {
     size_t bytes = load_rlx(&span->bytes_a);
     size_t whole = mole_round_up(bytes, MOLE_CHUNK);
-    if (span->base == span->run->base && may_move(span->run, to, whole)) {
+    /* A move that fails leaves plain pages behind: never of a heap's that executes. */
+    if (!span->heap->arena.is_executable && span->base == span->run->base &&
+        may_move(span->run, to, whole)) {
         enum mole_pages_moved moved = mole_pages_move(span->base, to->base, whole);
         if (moved == MOLE_PAGES_LOST)
             return false;

@@ -4,6 +4,7 @@
 #include "arena/span_map.h"
 #include "base/atom.h"
 #include "os/pages.h"
+#include "os/thread.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { IS_SANITIZED = 1 };
@@ -50,6 +51,15 @@ static _Atomic(size_t) next_a;
  */
 static _Atomic(size_t) committed_a;
 
+/*
+ * growers_a: threads in grow.
+ *   writers  grow; a fork's child
+ *   readers  settle
+ *   orders   add sequentially consistent, subtract release, load acquire: HB-REGION-2
+ *   keeps    nothing
+ */
+static _Atomic(uint32_t) growers_a;
+
 bool mole_region_init(void)
 {
     if (total_chunks)
@@ -88,7 +98,7 @@ static bool commit(size_t from, size_t target)
  * Commit a step beyond `from`. Threads may do the same step side by side: it is
  * idempotent.
  */
-static bool grow(size_t from, size_t needed)
+static bool grow_from(size_t from, size_t needed)
 {
     size_t least = mole_round_up(needed, LEAST_STEP);
     size_t target = generous_target(from, least);
@@ -105,6 +115,28 @@ static bool grow(size_t from, size_t needed)
     return true;
 }
 
+static bool grow(size_t needed)
+{
+    add_seq_cst(&growers_a, 1);                /* HB-REGION-2 */
+    fence_seq_cst();                           /* HB-REGION-2 */
+    size_t committed = load_acq(&committed_a); /* HB-REGION-1 */
+    bool done = needed <= committed || grow_from(committed, needed);
+    sub_rel(&growers_a, 1); /* HB-REGION-2 */
+    return done;
+}
+
+void mole_region_settle(void)
+{
+    fence_seq_cst();             /* HB-REGION-2 */
+    while (load_acq(&growers_a)) /* HB-REGION-2 */
+        mole_thread_yield();
+}
+
+void mole_region_repair(void)
+{
+    store_rlx(&growers_a, 0);
+}
+
 void *mole_region_take(size_t chunks)
 {
     size_t next = load_rlx(&next_a);
@@ -113,7 +145,7 @@ void *mole_region_take(size_t chunks)
             return NULL;
         size_t committed = load_acq(&committed_a); /* HB-REGION-1 */
         if (next + chunks > committed) {
-            if (!grow(committed, next + chunks))
+            if (!grow(next + chunks))
                 return NULL;
             next = load_rlx(&next_a);
         } else if (cas_weak_rlx(&next_a, &next, next + chunks)) {

@@ -6,6 +6,9 @@
  *
  *  label        release side              acquire side            makes visible
  *  HB-REGION-1  grow: CAS on committed_a  take: load of the same  the span map's limit
+ *  HB-REGION-2  grow: growers_a is raised, then committed_a read; settle: committed_a was
+ *               read, fence, then growers_a: grow sees that its pages are there, or
+ *               settle sees it at work and waits until it has left
  */
 #pragma once
 
@@ -24,6 +27,15 @@ void *mole_region_take(size_t chunks) mole_must_check;
 
 /* Whether the address lies in memory that mole_region_take has handed out. */
 bool mole_region_holds(const void *address);
+
+/*
+ * Wait until nobody commits pages any more that were handed out before: each thread that
+ * was at it, for a system call or two. HB-REGION-2.
+ */
+void mole_region_settle(void);
+
+/* In a fork's child: nobody is at it. */
+void mole_region_repair(void);
 
 /* Chunks that were not handed out yet; there may be no memory for them. */
 size_t mole_region_fresh(void);

@@ -92,6 +92,29 @@ bool mole_pages_commit(void *start, size_t bytes)
     return done;
 }
 
+bool mole_pages_set_executable(void *start, size_t bytes, bool on)
+{
+    int saved = errno;
+    int access = PROT_READ | PROT_WRITE | (on ? PROT_EXEC : 0);
+    bool done = !mole_pages_is_to_fail() && mprotect(start, bytes, access) == 0;
+    errno = saved;
+    return done;
+}
+
+bool mole_pages_denies_execution(void)
+{
+    int saved = errno;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    void *page = mmap(NULL, MOLE_PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+    bool denies = page != MAP_FAILED &&
+                  mprotect(page, MOLE_PAGE, PROT_READ | PROT_WRITE | PROT_EXEC) != 0 &&
+                  (errno == EACCES || errno == EPERM);
+    if (page != MAP_FAILED)
+        munmap(page, MOLE_PAGE);
+    errno = saved;
+    return denies;
+}
+
 bool mole_pages_purge(void *start, size_t bytes)
 {
     int saved = errno;

@@ -18,6 +18,12 @@ void *mole_pages_reserve(size_t bytes, size_t align) mole_must_check;
 /* Make reserved pages readable and writable; they read as zero. False when refused. */
 bool mole_pages_commit(void *start, size_t bytes) mole_must_check;
 
+/* Let committed pages be executed too, or not any more. False when refused. */
+bool mole_pages_set_executable(void *start, size_t bytes, bool on) mole_must_check;
+
+/* Whether the system forbids this process to have such pages, not only to have more. */
+bool mole_pages_denies_execution(void);
+
 /*
  * Drop the contents of committed pages: they stay usable and read as zero. False: kept.
  */

@@ -108,6 +108,7 @@ static void in_child_of_fork(void)
     bool was_alone = mole_thread_is_alone();
     mole_purger_forget();
     mole_rejoin_repair();
+    mole_region_repair();
     mole_heap_repair_all();
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
         repair(heap, was_alone);

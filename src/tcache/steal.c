@@ -63,7 +63,7 @@ size_t mole_steal(struct mole_heap *heap, struct mole_pool_slots *slots)
     while (loot) {
         struct mole_run *run = loot;
         loot = run->next;
-        mole_pool_give(slots, run);
+        mole_arena_return(&heap->arena, slots, run);
         count++;
     }
     return count;
