@@ -21,6 +21,7 @@ import sys
 import time
 from collections import namedtuple
 
+import mutants_checked
 import mutants_com
 import mutants_exceptions
 import mutants_global
@@ -783,8 +784,8 @@ MUTANTS = [
         ("src/observers/blocks.c", " || load_rlx(&place->heap_a) != heap", ""),
     ], ["top_sites"]),
 ]
-for others in (mutants_com, mutants_exceptions, mutants_global, mutants_oracle,
-               mutants_storm):
+for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
+               mutants_oracle, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

@@ -90,12 +90,11 @@ MUTANTS = [
          "the stack is gone */\n", ""),
     ], ["api/exception_frames"]),
     ("never_terminates", "HeapEnableTerminationOnCorruption is ignored", [
-        ("src/api/corruption.c", "    store_rlx(&ends_process_a, true);\n", ""),
+        ("src/arena/corruption.c", "    store_rlx(&ends_process_a, true);\n", ""),
     ], ["misuse/corruption"]),
     ("always_terminates", "corruption ends the process though nobody asked for that", [
-        ("src/api/corruption.c",
-         "    if (!load_rlx(&ends_process_a))\n        return;\n    const char *what",
-         "    const char *what"),
+        ("src/arena/corruption.c",
+         "    if (!load_rlx(&ends_process_a) && !is_its_own)\n        return;\n", ""),
     ], ["misuse/corruption"]),
     ("resize_goes_on", "HeapReAlloc does not end the process", [
         ("src/api/heap.c", "    mole_corruption_blame(failure->heap, failure->function, "

@@ -86,14 +86,18 @@ static_assert(sizeof(void *) != 8 || sizeof(PROCESS_HEAP_ENTRY) == 40,
  * Create a private heap.
  *
  *   flOptions      HEAP_NO_SERIALIZE: the heap takes no lock in any operation and the
- *                  caller excludes other threads. HEAP_GROWABLE, HEAP_ZERO_MEMORY,
- *                  HEAP_DISABLE_COALESCE_ON_FREE, HEAP_CREATE_SEGMENT_HEAP,
- *                  HEAP_CREATE_ALIGN_16 and HEAP_CREATE_ENABLE_TRACING change nothing;
- *                  unknown bits are ignored. HEAP_GENERATE_EXCEPTIONS: HeapAlloc and
- *                  HeapReAlloc raise an exception where they would return NULL
- *                  (exception.h); HeapCreate itself does not. Accepted without effect so
- *                  far: HEAP_CREATE_ENABLE_EXECUTE, HEAP_CREATE_HARDENED and the checking
- *                  flags.
+ *                  caller excludes other threads. HEAP_CREATE_ENABLE_EXECUTE: all of its
+ *                  memory may be executed. HEAP_TAIL_CHECKING_ENABLED,
+ *                  HEAP_FREE_CHECKING_ENABLED: what is behind blocks, and in freed ones,
+ *                  is watched (C-5: Windows ignores both here). HEAP_CREATE_HARDENED:
+ *                  blocks have canaries, and misuse that is found ends the process; the
+ *                  heap serves many threads as any other (C-20).
+ *                  HEAP_GENERATE_EXCEPTIONS: HeapAlloc and HeapReAlloc raise an exception
+ *                  where they would return NULL (exception.h); HeapCreate itself does
+ *                  not. HEAP_GROWABLE,
+ *                  HEAP_ZERO_MEMORY, HEAP_DISABLE_COALESCE_ON_FREE,
+ *                  HEAP_CREATE_SEGMENT_HEAP, HEAP_CREATE_ALIGN_16 and
+ *                  HEAP_CREATE_ENABLE_TRACING change nothing; unknown bits are ignored.
  *   dwInitialSize  bytes, rounded up to pages, 0 is one: reported as committed, and the
  *                  first 16 MiB of them made resident, as a hint
  *   dwMaximumSize  0, for a heap that grows as far as memory goes; else bytes, rounded up

@@ -27,7 +27,8 @@ extern "C" {
  *   conf     "key:value,key:value"; keys are listed in README.md
  *   returns  0, or -1 with errno EINVAL when a key or a value is unknown; nothing is
  *            changed then
- *   threads  any thread; `compat` is meant to be set before the first heap call
+ *   threads  any thread; `compat` and `global_flag` are meant to be set before the first
+ *            heap call
  */
 MH_API int mh_configure(const char *conf);
 

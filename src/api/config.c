@@ -3,6 +3,8 @@
  * MOLEHILL_CONF and mh_configure: "key:value,key:value".
  *
  *   compat:documents | compat:windows   which contract failures follow (last_error.h)
+ *   global_flag:BITS                    checks of all heaps, as Windows' GlobalFlag has
+ *                                       them (arena/guard.h)
  *   purger:thread | purger:calls        give memory back by a thread of our own, once
  *                                       there are others; or only when something is freed
  *   unhandled:abort | unhandled:return  what an exception that nobody catches does
@@ -21,6 +23,7 @@
 #include "api/exception.h"
 #include "api/last_error.h"
 #include "api/stats.h"
+#include "arena/guard.h"
 #include "base/check.h"
 #include "tcache/process.h"
 #include "tcache/purger.h"
@@ -96,6 +99,29 @@ static bool take_control(const struct option *option, bool apply)
     return true;
 }
 
+/* Windows' GlobalFlag, as 0x and hexadecimal digits, or decimal. */
+static bool take_global_flag(const struct option *option, bool apply)
+{
+    bool is_hex = option->value_length > 2 && memcmp(option->value, "0x", 2) == 0;
+    uint64_t flags = 0;
+    for (size_t i = is_hex ? 2 : 0; i < option->value_length; i++) {
+        const char *digits = "0123456789abcdef";
+        const char *digit = strchr(digits, option->value[i] | (is_hex ? 0x20 : 0));
+        unsigned base = is_hex ? 16 : 10;
+        if (!digit || *digit == '\0' || digit - digits >= (ptrdiff_t)base)
+            return false;
+        flags = flags * base + (uint64_t)(digit - digits);
+        if (flags > UINT32_MAX)
+            return false;
+    }
+    if (apply) {
+        mole_guard_set_global((uint32_t)flags);
+        if (mole_process_start())
+            (void)mole_guard_take_up(mole_process_heap());
+    }
+    return option->value_length > 0;
+}
+
 /* Check one option, and apply it on demand. */
 static bool take(const struct option *option, bool apply)
 {
@@ -123,6 +149,8 @@ static bool take(const struct option *option, bool apply)
             mole_exception_set_returning(by_return);
         return true;
     }
+    if (is(option->key, option->key_length, "global_flag"))
+        return take_global_flag(option, apply);
     if (is(option->key, option->key_length, "control"))
         return take_control(option, apply);
     if (is(option->key, option->key_length, "stats")) {

@@ -5,13 +5,16 @@
  */
 #include <molehill/heapapi.h>
 
-#include "api/corruption.h"
 #include "api/exception.h"
+#include "api/heap_check.h"
 #include "api/heap_walk.h"
 #include "api/last_error.h"
 #include "api/stats.h"
+#include "arena/corruption.h"
+#include "arena/guard.h"
 #include "arena/span_map.h"
 #include "base/check.h"
+#include "os/pages.h"
 #include "spy/com.h"
 #include "tcache/fixed_cache.h"
 #include "tcache/process.h"
@@ -125,13 +128,25 @@ static struct mole_heap *heap_to_read(HANDLE handle, DWORD flags)
     return heap;
 }
 
+/* The live block's span; NULL: the call is refused. `heap` may be NULL. */
+static struct mole_span *find(struct mole_heap *heap, const void *block, DWORD flags,
+                              enum mole_heap_check_call call)
+{
+    struct mole_span *span = heap ? mole_block_find(heap, block) : NULL;
+    if (likely(!heap || !heap->checks))
+        return span;
+    return mole_heap_check_found(heap, span, block, flags, call) ? span : NULL;
+}
+
 static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
 {
     struct mole_heap *heap = heap_of(handle);
     const struct mole_failure failure = {"HeapAlloc", handle, heap, flags, NULL, bytes};
     if (!heap)
         return mole_exception_fail(&failure, ERROR_INVALID_HANDLE);
-    void *block = mole_watch_alloc(heap, bytes, MOLE_ALIGN, how_of(flags));
+    void *block = NULL;
+    if (likely(!heap->checks) || mole_heap_check_all(heap, flags))
+        block = mole_watch_alloc(heap, bytes, MOLE_ALIGN, how_of(flags));
     return block ? block : mole_exception_fail(&failure, ERROR_NOT_ENOUGH_MEMORY);
 }
 
@@ -201,7 +216,7 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
     if (!block)
         return TRUE;
     struct mole_heap *heap = heap_of(handle);
-    struct mole_span *span = heap ? mole_block_find(heap, block) : NULL;
+    struct mole_span *span = find(heap, block, flags, MOLE_CHECK_FREE);
     if (span && is_recorded(heap))
         mole_com_freed(block);
     if (span && mole_watch_free(span, block, how_of(flags)))
@@ -341,7 +356,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
         return mole_exception_fail(&failure, ERROR_INVALID_HANDLE);
     if (!lpMem)
         return mole_exception_fail(&failure, ERROR_SUCCESS);
-    struct mole_span *span = mole_block_find(heap, lpMem);
+    struct mole_span *span = find(heap, lpMem, dwFlags, MOLE_CHECK_RESIZE);
     if (!span)
         return refuse(&failure);
     struct mole_record *record = is_recorded(heap) ? mole_com_resizing(lpMem) : NULL;
@@ -359,7 +374,7 @@ LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBy
 SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 {
     struct mole_heap *heap = heap_to_read(hHeap, dwFlags);
-    struct mole_span *span = heap ? mole_block_find(heap, lpMem) : NULL;
+    struct mole_span *span = find(heap, lpMem, dwFlags, MOLE_CHECK_SIZE);
     if (!span) {
         mole_last_error_fail_quietly(heap ? ERROR_INVALID_PARAMETER
                                           : ERROR_INVALID_HANDLE);
@@ -378,8 +393,8 @@ size_t mh_usable_size(void *heap, const void *block)
 BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 {
     struct mole_heap *heap = heap_to_read(hHeap, dwFlags);
-    if (!heap)
-        return FALSE;
-    return lpMem ? mole_block_find(heap, lpMem) != NULL
-                 : mole_heap_walk_validate(heap, dwFlags);
+    if (!heap || !lpMem)
+        return heap && mole_heap_walk_validate(heap, dwFlags);
+    struct mole_span *span = mole_block_find(heap, lpMem);
+    return span && (likely(!heap->checks) || mole_guard_is_whole(span, lpMem));
 }

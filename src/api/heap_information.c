@@ -6,10 +6,10 @@
 #include <molehill/heapapi.h>
 #include <string.h>
 
-#include "api/corruption.h"
 #include "api/heap_walk.h"
 #include "api/last_error.h"
-#include "arena/heap.h"
+#include "arena/corruption.h"
+#include "arena/guard.h"
 #include "tcache/process.h"
 #include "tcache/usage.h"
 
@@ -35,7 +35,7 @@ static DWORD why_standard(const struct mole_heap *heap)
 {
     if ((heap->flags & HEAP_NO_SERIALIZE) || heap->fixed)
         return ERROR_INVALID_PARAMETER;
-    if (heap->flags & (HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED))
+    if (mole_guard_is_debug(heap))
         return ERROR_GEN_FAILURE;
     return ERROR_SUCCESS;
 }

@@ -2,6 +2,7 @@
 #include "arena/audit.h"
 
 #include "arena/fixed_walk.h"
+#include "arena/guard.h"
 #include "arena/inbox.h"
 #include "arena/region.h"
 #include "arena/size_class.h"
@@ -14,10 +15,9 @@ static int count_list(const struct mole_span *span, uint32_t index)
     for (; index != MOLE_END; count++) {
         if (index >= span->fresh || count == span->fresh)
             return -1;
-        uint16_t entry = load_rlx(&span->entry_a[index]);
-        if (mole_span_entry_is_live(entry))
+        if (mole_span_entry_is_live(load_rlx(&span->entry_a[index])))
             return -1;
-        index = entry;
+        index = mole_link_get(span, index);
     }
     return count;
 }
@@ -50,7 +50,8 @@ static bool table_is_right(const struct mole_span *span, bool is_quiet)
     int free = count_list(span, span->free);
     int back = count_list(span, mole_inbox_first(inbox));
     return span->fresh <= span->capacity && free >= 0 &&
-           back == (int)mole_inbox_count(inbox) && live + free + back <= span->fresh;
+           back == (int)mole_inbox_count(inbox) && live + free + back <= span->fresh &&
+           mole_guard_is_right(span);
 }
 
 /* What is const while the slab is mapped. */
@@ -82,12 +83,13 @@ static bool slab_is_right(const struct mole_heap *heap, const struct mole_run *r
 }
 
 static bool large_is_right(const struct mole_heap *heap, const struct mole_run *run,
-                           const struct mole_span *span)
+                           const struct mole_span *span, bool is_quiet)
 {
     size_t bytes = load_rlx(&span->bytes_a);
     return span->heap == heap && span->run == run && span->base == run->base &&
            span->room == (size_t)run->chunks * MOLE_CHUNK &&
-           (bytes <= span->room || bytes == MOLE_LARGE_FREE);
+           (bytes <= span->room || bytes == MOLE_LARGE_FREE) &&
+           (!is_quiet || mole_guard_is_right(span));
 }
 
 static bool cut_run_is_right(const struct mole_heap *heap, const struct mole_run *run,
@@ -119,7 +121,7 @@ static bool run_is_right(const struct mole_heap *heap, const struct mole_run *ru
     if (span == &mole_span_nobody)
         return true; /* none is yet, or it moved and spies are yet to hear of that */
     return span->kind == MOLE_SPAN_LARGE
-               ? large_is_right(heap, run, span)
+               ? large_is_right(heap, run, span, is_quiet)
                : slab_is_right(heap, run, span, run->base, is_quiet);
 }
 

@@ -2,6 +2,7 @@
 #include "arena/heap.h"
 
 #include "arena/fixed.h"
+#include "arena/guard.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 
@@ -93,7 +94,8 @@ static void publish(struct mole_heap *heap)
     store_rlx(&heap->returned_a, 0);
     store_rlx(&heap->frees_a, 0);
     uint64_t id = (add_rlx(&last_id_a, 1) + 1) << MOLE_MODE_SHIFT;
-    store_rel(&heap->word_a, id); /* HB-HEAP-1 */
+    uint64_t mode = heap->checks ? MOLE_MODE_CHECKED : 0;
+    store_rel(&heap->word_a, id | mode); /* HB-HEAP-1 */
     mole_mode_begin(heap);
 }
 
@@ -133,6 +135,7 @@ static struct mole_heap *create(uint32_t flags, struct mole_pool_slots *slots,
     if (!home)
         goto fail_span;
     move_in(heap, flags, home, first);
+    heap->checks = heap->pad = 0;
     return heap;
 fail_span:
     mole_span_give(first);
@@ -154,6 +157,7 @@ struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots
         return NULL;
     heap->home->is_cut = 1;
     heap->home->free_pages = 0xfffe;
+    mole_guard_begin(heap);
     appear(heap);
     return heap;
 }
@@ -181,14 +185,15 @@ struct mole_heap *mole_heap_create_nameless(void)
     if (!heap)
         return NULL;
     store_rlx(&heap->handle_a, NULL);
+    heap->arena.is_executable = false;
     heap->home = NULL;
     heap->first = NULL;
     heap->flags = 0;
     heap->fixed = NULL;
     heap->initial_bytes = 0;
-    heap->arena.is_executable = false;
     heap->is_private = false;
     heap->is_sized = false;
+    heap->checks = heap->pad = 0;
     publish(heap);
     return heap;
 }

@@ -35,6 +35,7 @@ enum {
     MOLE_MODE_ASKED = 16,    /* spies want to be asked before an allocation */
     MOLE_MODE_STOPPED = 32,  /* shut, and for calls that pass the gate too */
     MOLE_MODE_RECORDED = 64, /* a COM spy may have records of blocks */
+    MOLE_MODE_CHECKED = 128, /* for good: its blocks have guards (guard.h) */
     MOLE_MODE_WATCHED =
         MOLE_MODE_SPIED | MOLE_MODE_SAMPLED | MOLE_MODE_ASKED | MOLE_MODE_RECORDED,
     MOLE_MODE_SHIFT = 16,
@@ -64,6 +65,9 @@ struct mole_heap {
     uint32_t flags;  /* const while alive: those of HeapCreate */
     bool is_private; /* const while alive: HeapDestroy may end it */
     bool is_sized;   /* const while alive: blocks keep the exact size of their request */
+    uint8_t checks;  /* const while used: MOLE_GUARD_..., see guard.h */
+    uint8_t pad;     /* const while used: bytes of guards behind each block */
+    uint64_t secret; /* const while alive: what a hardened heap's codes are made of */
 
     /*
      * owners_a: all thread caches of this heap, linked by next.
@@ -170,26 +174,20 @@ mole_hot uint64_t mole_heap_id(struct mole_heap *heap)
  */
 void mole_heap_hold_all(void);
 void mole_heap_release_all(void);
-
-/* In a fork's child: nobody holds them any more. */
-void mole_heap_repair_all(void);
+void mole_heap_repair_all(void); /* in a fork's child: nobody holds them any more */
 
 /* Put a new cache on the heap's list, and give it its keys. Its other fields are set. */
 void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner);
 
-/* Adopt an orphaned cache of the heap for the thread, whole; or NULL. */
+/* Adopt an orphaned cache of the heap for the thread; or NULL. This one, if it is one. */
 struct mole_owner *mole_heap_adopt(struct mole_heap *heap, uintptr_t thread);
-
-/* Adopt this one, if it is orphaned. */
 bool mole_heap_adopt_one(struct mole_owner *owner, uintptr_t thread) mole_must_check;
 
 /* Let a cache go: the next thread may adopt it. */
 void mole_heap_let_go(struct mole_owner *owner);
 
-/* Heaps made since the start. */
+/* Heaps made, and caches adopted, since the start. */
 uint64_t mole_heap_count(void);
-
-/* Caches adopted since the start. */
 uint64_t mole_heap_adoptions(void);
 
 /* All heap records ever, dead ones too, malloc's included; NULL ends. */

@@ -31,6 +31,7 @@
 #pragma once
 
 #include "arena/heap.h"
+#include "arena/link.h"
 
 #define MOLE_INBOX_LISTED 0x80000000u
 
@@ -72,7 +73,7 @@ static inline void mole_inbox_push(struct mole_span *span, uint32_t first, uint3
     uint32_t capacity = span->capacity;
     struct mole_heap *heap = mole_inbox_fills_run(span) ? span->heap : NULL;
     do {
-        store_rlx(&span->entry_a[last], (uint16_t)mole_inbox_first(word));
+        mole_link_set(span, last, mole_inbox_first(word));
         with = MOLE_INBOX_LISTED | (mole_inbox_count(word) + count) << 16 | first;
     } while (!cas_weak_acq_rel(&span->inbox_a, &word, with)); /* HB-INBOX-1, HB-INBOX-2 */
     /* Whole and listed already: from here on the slab may be gone. */

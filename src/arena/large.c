@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/guard.h"
 #include "arena/span_map.h"
 #include "os/pages.h"
 
@@ -27,8 +28,9 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
     struct mole_span *span = mole_span_take(0);
     if (!span)
         return NULL;
-    struct mole_run *run = mole_arena_take(&heap->arena, slots,
-                                           chunks_for(bytes) + extra / MOLE_CHUNK, false);
+    struct mole_run *run = mole_arena_take(
+        &heap->arena, slots,
+        chunks_for(mole_guard_padded(heap, bytes)) + extra / MOLE_CHUNK, false);
     if (!run) {
         mole_span_give(span);
         return NULL;
@@ -64,7 +66,7 @@ void mole_large_free(struct mole_heap *heap, struct mole_pool_slots *slots,
 void mole_large_resize(struct mole_span *span, size_t bytes)
 {
     size_t old = mole_round_up(load_rlx(&span->bytes_a), MOLE_CHUNK);
-    size_t kept = mole_round_up(bytes, MOLE_CHUNK);
+    size_t kept = mole_round_up(mole_guard_padded(span->heap, bytes), MOLE_CHUNK);
     if (old > kept && old - kept >= TRIM_LEAST)
         mole_pages_purge(span->base + kept, old - kept);
     store_rlx(&span->bytes_a, bytes);
@@ -120,7 +122,8 @@ struct mole_run *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots 
 {
     if (bytes > PTRDIFF_MAX)
         return NULL;
-    struct mole_run *to = bring_to_new(heap, slots, span, chunks_for(bytes));
+    struct mole_run *to =
+        bring_to_new(heap, slots, span, chunks_for(mole_guard_padded(heap, bytes)));
     if (!to)
         return NULL;
     struct mole_run *from = span->run;

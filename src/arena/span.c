@@ -4,9 +4,12 @@
 #include <string.h>
 
 #include "arena/fixed.h"
+#include "arena/guard.h"
+#include "arena/link.h"
 #include "arena/size_class.h"
 #include "arena/span_map.h"
 #include "base/check.h"
+#include "os/random.h"
 
 struct mole_owner mole_owner_nobody = {.thread_a = MOLE_ORPHAN,
                                        .alloc_key_a = MOLE_NO_KEY,
@@ -50,6 +53,12 @@ size_t mole_span_capacity(uint32_t pages, unsigned class)
     return (size_t)pages * MOLE_PAGE / mole_size_class_bytes(class);
 }
 
+/* Never 0 in a hardened heap. */
+static uint16_t link_key_of(const struct mole_heap *heap)
+{
+    return heap->checks & MOLE_GUARD_HARD ? (uint16_t)(mole_random() % MOLE_END + 1) : 0;
+}
+
 void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
                         unsigned class, struct mole_owner *owner, struct mole_run *run)
 {
@@ -60,6 +69,7 @@ void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
     span->dirty = 0;
     span->owner = owner;
     span->heap = owner->heap;
+    span->link_key = link_key_of(owner->heap);
     span->run = run;
     span->base = base;
     span->pages = pages;
@@ -84,8 +94,36 @@ void mole_span_unmap(struct mole_span *span)
     span->kind = MOLE_SPAN_NONE;
 }
 
+/*
+ * All of a new slab in an order that nobody can tell: Sattolo's shuffle makes one cycle
+ * of the links, which is cut at the last block.
+ */
+static bool carve_hardened(struct mole_span *span)
+{
+    uint32_t count = span->capacity;
+    uint64_t random = mole_random();
+    if (span->fresh == count)
+        return false;
+    mole_guard_carved(span, 0, count);
+    for (uint32_t index = 0; index < count; index++)
+        mole_link_set(span, index, index);
+    for (uint32_t index = count; --index > 0;) {
+        uint32_t other = (uint32_t)(mole_random_next(&random) % index);
+        uint32_t link = mole_link_get(span, index);
+        mole_link_set(span, index, mole_link_get(span, other));
+        mole_link_set(span, other, link);
+    }
+    uint32_t last = (uint32_t)(mole_random_next(&random) % count);
+    span->free = (uint16_t)mole_link_get(span, last);
+    mole_link_set(span, last, MOLE_END);
+    span->fresh = (uint16_t)count;
+    return true;
+}
+
 bool mole_span_carve(struct mole_span *span)
 {
+    if (unlikely(span->link_key))
+        return carve_hardened(span);
     uint32_t first = span->fresh;
     uint32_t count = MOLE_PAGE / span->block_bytes;
     if (count == 0)
@@ -94,6 +132,7 @@ bool mole_span_carve(struct mole_span *span)
         count = (uint32_t)span->capacity - first;
     if (count == 0)
         return false;
+    mole_guard_carved(span, first, count);
     uint32_t last = first + count - 1;
     for (uint32_t index = first; index < last; index++)
         store_rlx(&span->entry_a[index], (uint16_t)(index + 1));
@@ -109,7 +148,7 @@ void mole_span_rebuild(struct mole_span *span)
     for (uint32_t index = span->fresh; index-- > 0;) {
         if (mole_span_entry_is_live(load_rlx(&span->entry_a[index])))
             continue;
-        store_rlx(&span->entry_a[index], free);
+        mole_link_set(span, index, free);
         free = (uint16_t)index;
     }
     span->free = free;
@@ -131,9 +170,8 @@ void mole_span_check(const struct mole_span *span)
     uint32_t steps = 0;
     for (uint32_t index = span->free; index != MOLE_END; steps++) {
         check(index < span->fresh && steps < span->fresh);
-        uint16_t entry = load_rlx(&span->entry_a[index]);
-        check(!mole_span_entry_is_live(entry));
-        index = entry;
+        check(!mole_span_entry_is_live(load_rlx(&span->entry_a[index])));
+        index = mole_link_get(span, index);
     }
     check(steps + mole_span_live_count(span) <= span->fresh);
 }

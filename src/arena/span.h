@@ -7,7 +7,7 @@
  * A slab's table has one entry a block and answers everything about it:
  *
  *   live   MOLE_LIVE | requested bytes, or MOLE_WHOLE where nobody asks for exact sizes
- *   free   index of the next free block of the slab, or MOLE_END
+ *   free   index of the next free block of the slab, or MOLE_END; see link.h
  *
  * so the table is also the free list, and free blocks hold nothing. A block on its way
  * back from another thread is free in its table from the moment of the call.
@@ -55,6 +55,7 @@ struct mole_span {
     struct mole_heap *heap;   /* const while mapped */
     struct mole_run *run;     /* const while mapped, but for a large block that moves */
     uint32_t pages;           /* const while mapped */
+    uint16_t link_key;        /* const while mapped: what links are coded with, or 0 */
 
     /* From here on what the owner writes all the time: not in the line others read. */
     alignas(MOLE_CACHE_LINE)

@@ -3,11 +3,14 @@
 
 #include <string.h>
 
+#include "arena/guard.h"
 #include "arena/large.h"
 #include "arena/region.h"
 #include "arena/span_map.h"
 #include "base/check.h"
 #include "tcache/fixed_cache.h"
+#include "tcache/guarding.h"
+#include "tcache/hardened.h"
 #include "tcache/process.h"
 #include "tcache/purger.h"
 #include "tcache/steal.h"
@@ -23,7 +26,7 @@ static void *alloc_in_slab(struct mole_use *use, unsigned class, size_t bytes)
     struct mole_span *span = use->cache->current[class];
     uint32_t mark = mark_of(use->cache->owner.heap, bytes);
     void *block;
-    if (mole_tcache_pop(span, mark, &block))
+    if (mole_hardened_pop_any(span, mark, &block))
         return block;
     return mole_tcache_alloc_slow(use->cache, use->slots, class, mark);
 }
@@ -67,6 +70,28 @@ static void *alloc_in_fixed(struct mole_use *use, size_t bytes, unsigned how)
     return block && (how & MOLE_BLOCK_ZERO) ? memset(block, 0, bytes) : block;
 }
 
+/* Of the class that has room for it; `zero` is not asked of a slab's that has guards. */
+static void *alloc_of_class(struct mole_use *use, unsigned class, size_t bytes,
+                            size_t align, bool zero)
+{
+    void *block = try_alloc(use, class, bytes, align, zero);
+    return likely(block) ? block : alloc_again(use, class, bytes, align, zero);
+}
+
+/* Of a heap whose blocks have guards. */
+static mole_slow void *alloc_guarded(struct mole_use *use, unsigned class, size_t bytes,
+                                     size_t align, bool zero)
+{
+    bool is_slab = class < MOLE_CLASS_COUNT;
+    bool is_clear = zero || mole_guard_is_clear(use->heap, bytes);
+    void *before = mole_guarding_begin(use->heap);
+    void *block = alloc_of_class(use, class, bytes, align, is_clear && !is_slab);
+    if (block)
+        mole_guarding_born(use->heap, block, bytes, zero);
+    mole_guarding_end(before);
+    return block;
+}
+
 /* Inside the operation. */
 static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, unsigned how)
 {
@@ -74,10 +99,11 @@ static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, unsi
         return alloc_in_fixed(use, bytes, how);
     unsigned class = MOLE_CLASS_COUNT;
     bool zero = how & MOLE_BLOCK_ZERO;
-    if (bytes <= MOLE_SLAB_MAX && align <= MOLE_PAGE && !(how & MOLE_BLOCK_APART))
-        class = mole_size_class_aligned(bytes, align);
-    void *block = try_alloc(use, class, bytes, align, zero);
-    return likely(block) ? block : alloc_again(use, class, bytes, align, zero);
+    size_t padded = mole_guard_padded(use->heap, bytes);
+    if (padded <= MOLE_SLAB_MAX && align <= MOLE_PAGE && !(how & MOLE_BLOCK_APART))
+        class = mole_size_class_aligned(padded, align);
+    return unlikely(use->heap->checks) ? alloc_guarded(use, class, bytes, align, zero)
+                                       : alloc_of_class(use, class, bytes, align, zero);
 }
 
 static void *try_block_alloc(struct mole_heap *heap, size_t bytes, size_t align,
@@ -115,50 +141,11 @@ struct mole_span *mole_block_find(struct mole_heap *heap, const void *address)
     return span;
 }
 
-bool mole_block_is_ours(const void *address)
-{
-    return mole_process_start() && mole_region_holds(address);
-}
-
-/*
- * foreign_a: addresses given to malloc's functions that are not ours.
- *   writers  mole_block_count_foreign
- *   readers  mole_block_foreign
- *   orders   relaxed: a figure
- *   keeps    never falls
- */
-static _Atomic(uint64_t) foreign_a;
-
-void mole_block_count_foreign(void)
-{
-    add_rlx(&foreign_a, 1);
-}
-
-uint64_t mole_block_foreign(void)
-{
-    return load_rlx(&foreign_a);
-}
-
-void mole_block_blame(const char *call, const void *address)
-{
-    struct mole_span *span = mole_span_map_find(address);
-    size_t index;
-    if (span == &mole_span_nobody || span->kind == MOLE_SPAN_NONE)
-        mole_die("invalid %s of %p: no block is there, or not any more", call, address);
-    if (span->heap != mole_process_malloc_heap())
-        mole_die("invalid %s of %p: it belongs to a heap, use HeapFree", call, address);
-    unsigned long room = mole_block_room(span, address);
-    if (span->kind == MOLE_SPAN_LARGE || !mole_span_index(span, address, &index))
-        mole_die("invalid %s of %p: inside a block of %lu bytes", call, address, room);
-    if (strcmp(call, "free") == 0)
-        mole_die("double free of %p, a block of %lu bytes", address, room);
-    mole_die("invalid %s of %p: a freed block of %lu bytes", call, address, room);
-}
-
 size_t mole_block_room(const struct mole_span *span, const void *block)
 {
     if (span->kind == MOLE_SPAN_LARGE)
-        return mole_round_up(load_rlx(&span->bytes_a), MOLE_PAGE);
+        return mole_round_up(mole_guard_padded(span->heap, load_rlx(&span->bytes_a)),
+                             MOLE_PAGE);
     if (span->kind == MOLE_SPAN_FIXED)
         return mole_fixed_granules(mole_span_bytes(span, block)) * MOLE_GRANULE;
     return span->block_bytes;
@@ -168,13 +155,14 @@ static void free_in_slab(struct mole_use *use, struct mole_span *span, void *blo
 {
     size_t index;
     check(mole_span_index(span, block, &index));
-    if (!use->cache || span->owner != &use->cache->owner)
-        mole_tcache_free_remote(use->cache, span, index);
-    else if (!mole_tcache_push(span, index))
+    if (!use->cache ||
+        span->owner != &use->cache->owner) /* batches know no coded links */
+        mole_tcache_free_remote(span->link_key ? NULL : use->cache, span, index);
+    else if (!mole_hardened_push_any(span, index))
         mole_tcache_counted_down(use->cache, use->slots, span);
 }
 
-static void free_inside(struct mole_use *use, struct mole_span *span, void *block)
+static void free_plain(struct mole_use *use, struct mole_span *span, void *block)
 {
     if (span->kind == MOLE_SPAN_LARGE)
         mole_large_free(span->heap, use->slots, span);
@@ -182,6 +170,24 @@ static void free_inside(struct mole_use *use, struct mole_span *span, void *bloc
         mole_fixed_cache_free(span->heap, use->cache, block);
     else
         free_in_slab(use, span, block);
+}
+
+/* A block that has guards. */
+static mole_slow void free_guarded(struct mole_use *use, struct mole_span *span,
+                                   void *block)
+{
+    void *before = mole_guarding_begin(span->heap);
+    mole_guarding_died(span, block);
+    free_plain(use, span, block);
+    mole_guarding_end(before);
+}
+
+static void free_inside(struct mole_use *use, struct mole_span *span, void *block)
+{
+    if (unlikely(span->heap->checks))
+        free_guarded(use, span, block);
+    else
+        free_plain(use, span, block);
 }
 
 /*
@@ -214,6 +220,7 @@ static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
 {
     bool is_large = span->kind == MOLE_SPAN_LARGE;
     size_t room = is_large ? span->room : span->block_bytes;
+    bytes = mole_guard_padded(span->heap, bytes);
     if (bytes > room)
         return false;
     if (how & MOLE_BLOCK_IN_PLACE)
@@ -240,7 +247,8 @@ static void *move(struct mole_use *use, struct mole_span *span, void *block, siz
                   unsigned how, struct mole_block_rest *rest)
 {
     size_t old = mole_span_bytes(span, block);
-    if (span->kind == MOLE_SPAN_LARGE && bytes > span->room) {
+    if (span->kind == MOLE_SPAN_LARGE &&
+        mole_guard_padded(span->heap, bytes) > span->room) {
         rest->run =
             mole_large_grow(span->heap, use->slots, span, large_bytes(span->heap, bytes));
         return rest->run ? span->base : NULL;
@@ -305,12 +313,29 @@ static struct mole_use begin_resize(const struct mole_span *span, size_t bytes,
     return mole_thread_begin_with(span->heap, mole_thread_cache(span->heap), passes);
 }
 
+/* Of a heap whose blocks have guards: they go with the block, or are written anew. */
+static mole_slow void *resize_guarded(struct mole_use *use, struct mole_span *span,
+                                      void *block, size_t bytes, unsigned how,
+                                      struct mole_block_rest *rest)
+{
+    size_t old = mole_span_bytes(span, block);
+    void *before = mole_guarding_begin(use->heap);
+    mole_guarding_check(span, block);
+    void *at = resize_live(use, span, block, bytes, how, rest);
+    if (at)
+        mole_guarding_resized(use->heap, at, old, bytes, how & MOLE_BLOCK_ZERO);
+    mole_guarding_end(before);
+    return at;
+}
+
 /* The same of a block that may have been freed while the call waited; and clearing. */
 static void *resize_inside(struct mole_use *use, struct mole_span *span, void *block,
                            size_t bytes, unsigned how, struct mole_block_rest *rest)
 {
     if (unlikely(mole_block_find(use->heap, block) != span))
         return NULL;
+    if (unlikely(use->heap->checks))
+        return resize_guarded(use, span, block, bytes, how, rest);
     size_t old = mole_span_bytes(span, block);
     char *at = resize_live(use, span, block, bytes, how, rest);
     if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)

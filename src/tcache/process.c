@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "os/twin.h"
 #include "tcache/fixed_cache.h"
+#include "tcache/guarding.h"
 #include "tcache/page_run.h"
 #include "tcache/purger.h"
 #include "tcache/slab.h"
@@ -107,11 +108,12 @@ static void in_child_of_fork(void)
 {
     bool was_alone = mole_thread_is_alone();
     mole_purger_forget();
-    mole_rejoin_repair();
     mole_region_repair();
+    mole_rejoin_repair();
     mole_heap_repair_all();
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
         repair(heap, was_alone);
+    mole_guarding_repair();
     mole_thread_forget_others();
     for (size_t i = 0; i < MOLE_PROCESS_HOOKS; i++) {
         mole_process_hook hook = load_rlx(&hooks_a[i]);

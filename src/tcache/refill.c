@@ -5,6 +5,7 @@
  * slab.
  */
 #include "base/check.h"
+#include "tcache/hardened.h"
 #include "tcache/slab.h"
 
 struct mole_span mole_tcache_none = {.owner = &mole_owner_nobody, .free = MOLE_END};
@@ -69,6 +70,6 @@ void *mole_tcache_alloc_slow(struct mole_tcache *cache, struct mole_pool_slots *
         return NULL;
     }
     void *block = NULL;
-    check(mole_tcache_pop(span, mark, &block));
+    check(mole_hardened_pop_any(span, mark, &block));
     return block;
 }

@@ -198,8 +198,8 @@ static void splice(struct mole_span *span, uint32_t first, uint32_t count)
     if (span->free != MOLE_END) {
         uint32_t last = first;
         while (--count)
-            last = load_rlx(&span->entry_a[last]);
-        store_rlx(&span->entry_a[last], span->free);
+            last = mole_link_get(span, last);
+        mole_link_set(span, last, span->free);
     }
     span->free = (uint16_t)first;
 }

@@ -77,10 +77,7 @@ static struct mole_thread *take_record(void)
     return thread;
 }
 
-/*
- * The calling thread's record, made if need be; NULL when it is ending or memory is
- * short.
- */
+/* The calling thread's record, made if need be; NULL: it is ending, or no memory. */
 static struct mole_thread *get_thread(void)
 {
     if (mole_tls.thread != &mole_thread_nobody)
@@ -408,12 +405,15 @@ void mole_thread_exit(void *value)
     end_record(thread);
 }
 
+struct mole_thread *mole_thread_first(void)
+{
+    return load_acq(&all_a); /* HB-THREAD-1 */
+}
+
 void mole_thread_forget_others(void)
 {
-    for (struct mole_thread *thread = load_acq(&all_a); thread; /* HB-THREAD-1 */
-         thread = thread->all_next) {
-        if (thread == mole_tls.thread || !load_rlx(&thread->in_use_a))
-            continue;
-        end_record(thread);
-    }
+    struct mole_thread *thread;
+    for (thread = mole_thread_first(); thread; thread = thread->all_next)
+        if (thread != mole_tls.thread && load_rlx(&thread->in_use_a))
+            end_record(thread);
 }

@@ -54,6 +54,15 @@ struct mole_thread {
      *   keeps    false once the slots are empty
      */
     _Atomic(bool) in_use_a;
+
+    /*
+     * guarding_a: the block, or else the heap, whose guards the thread is at work on.
+     *   writers  the thread; a fork's child
+     *   readers  a fork's child
+     *   orders   relaxed, between compiler fences: fork orders
+     *   keeps    NULL outside of operations
+     */
+    _Atomic(void *) guarding_a;
     struct mole_pool_slots slots;
 };
 
@@ -126,6 +135,9 @@ uint64_t mole_thread_stale_batches(void);
 
 /* End the calling thread's record, `value`: its thread-specific data destructor. */
 void mole_thread_exit(void *value);
+
+/* The first of all records, linked by all_next. In a fork's child. */
+struct mole_thread *mole_thread_first(void);
 
 /* In a fork's child: the records of the threads it does not have go. */
 void mole_thread_forget_others(void);

@@ -121,6 +121,14 @@ static inline bool compat_windows(void)
     return conf != NULL && strstr(conf, "compat:windows") != NULL;
 }
 
+/* Whether all heaps are checked from the start, in one of these ways. */
+static inline bool has_global_flag(unsigned bits)
+{
+    const char *conf = getenv("MOLEHILL_CONF");
+    const char *flag = conf != NULL ? strstr(conf, "global_flag:") : NULL;
+    return flag != NULL && (strtoul(flag + strlen("global_flag:"), NULL, 0) & bits) != 0;
+}
+
 static inline void arm_errors(void)
 {
     SetLastError(LAST_ERROR_SENTINEL);

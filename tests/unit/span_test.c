@@ -213,9 +213,10 @@ Test(span, a_slab_made_of_a_used_record_forgets_what_it_was)
     take_all(span);
     struct mole_run *run = span->run;
     char *base = span->base;
+    struct mole_owner *owner = span->owner;
     span->dirty = 1;
     mole_span_unmap(span);
-    mole_span_map_slab(span, base, 1, CLASS_64, &mole_owner_nobody, run);
+    mole_span_map_slab(span, base, 1, CLASS_64, owner, run);
     require(mole_span_live_count(span) == 0, "%zu blocks are live",
             mole_span_live_count(span));
     mole_span_check(span);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "api/corruption.h"
+#include "arena/corruption.h"
 
 #include <string.h>
 
-#include "arena/heap.h"
+#include "arena/guard.h"
 #include "arena/span_map.h"
 #include "base/check.h"
 
@@ -21,14 +21,18 @@ void mole_corruption_end_process(void)
     store_rlx(&ends_process_a, true);
 }
 
-void mole_corruption_found(HANDLE heap, const void *block, const char *what)
+void mole_corruption_found(const struct mole_heap *heap, const void *block,
+                           const char *what)
 {
-    if (!load_rlx(&ends_process_a))
+    void *handle = load_rlx(&heap->handle_a);
+    if (!load_rlx(&ends_process_a) && !(heap->checks & MOLE_GUARD_HARD))
         return;
     if (block)
-        mole_die("corruption of heap %p, block %p: %s", heap, block, what);
-    mole_die("corruption of heap %p: %s", heap, what);
+        mole_die("corruption of heap %p, block %p: %s", handle, block, what);
+    mole_die("corruption of heap %p: %s", handle, what);
 }
+
+static const char is_free[] = "it is free";
 
 /* What is at an address that is no live block of the heap. */
 static const char *find_out(const struct mole_heap *heap, const void *address)
@@ -41,16 +45,17 @@ static const char *find_out(const struct mole_heap *heap, const void *address)
         return span->heap->is_sized ? "it belongs to another heap" : "it is malloc's";
     if (span->kind == MOLE_SPAN_LARGE || !mole_span_index(span, address, &index))
         return "it is inside a block";
-    return "it is free";
+    return is_free;
 }
 
 void mole_corruption_blame(const struct mole_heap *heap, const char *function,
                            const void *address)
 {
-    if (!load_rlx(&ends_process_a))
-        return;
     const char *what = find_out(heap, address);
-    if (strcmp(function, "HeapFree") == 0 && strcmp(what, "it is free") == 0)
+    bool is_its_own = what == is_free && heap->checks & MOLE_GUARD_HARD;
+    if (!load_rlx(&ends_process_a) && !is_its_own)
+        return;
+    if (strcmp(function, "HeapFree") == 0 && what == is_free)
         what = "double free";
     mole_die("corruption of heap %p, block %p, in %s: %s", load_rlx(&heap->handle_a),
              address, function, what);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/guard.h"
+
+#include <string.h>
+
+#include "arena/mode.h"
+#include "arena/span_map.h"
+#include "os/random.h"
+
+enum { TAIL = 16, CANARY = 8 };
+static const uint32_t new_fill = 0xBAADF00D;
+static const uint32_t free_fill = 0xFEEEFEEE;
+static const unsigned char tail_fill = 0xAB;
+
+/*
+ * global_a: global_flag.
+ *   writers  mh_configure
+ *   readers  create
+ *   orders   relaxed: meant to be set before heaps are made
+ *   keeps    nothing
+ */
+static _Atomic(uint32_t) global_a;
+
+void mole_guard_set_global(uint32_t global_flag)
+{
+    store_rlx(&global_a, global_flag);
+}
+
+static unsigned checks_of(uint32_t flags, uint32_t global)
+{
+    return (flags & MOLE_HEAP_TAIL_CHECKING
+                ? (unsigned)MOLE_GUARD_TAIL | MOLE_GUARD_OWN_TAIL
+                : 0) |
+           (flags & MOLE_HEAP_FREE_CHECKING ? (unsigned)MOLE_GUARD_FILL : 0) |
+           (flags & MOLE_HEAP_HARDENED ? (unsigned)MOLE_GUARD_HARD : 0) |
+           (global & MOLE_GLOBAL_TAIL_CHECK ? (unsigned)MOLE_GUARD_TAIL : 0) |
+           (global & MOLE_GLOBAL_FREE_CHECK ? (unsigned)MOLE_GUARD_FILL : 0) |
+           (global & MOLE_GLOBAL_VALIDATE_PARAMETERS ? (unsigned)MOLE_GUARD_CALLS : 0) |
+           (global & MOLE_GLOBAL_VALIDATE_ALL ? (unsigned)MOLE_GUARD_ALL : 0);
+}
+
+void mole_guard_begin(struct mole_heap *heap)
+{
+    heap->checks = (uint8_t)checks_of(heap->flags, load_rlx(&global_a));
+    heap->pad = (uint8_t)((heap->checks & MOLE_GUARD_TAIL ? TAIL : 0) +
+                          (heap->checks & MOLE_GUARD_HARD ? CANARY : 0));
+    heap->secret = heap->checks & MOLE_GUARD_HARD ? mole_random() : 0;
+}
+
+/* No slab and no large block, ever. */
+static bool is_unused(struct mole_heap *heap)
+{
+    mole_arena_enter(&heap->arena);
+    bool is_alone = heap->arena.runs == heap->home && !heap->home->next;
+    mole_arena_leave(&heap->arena);
+    for (size_t page = 1; is_alone && page < MOLE_CHUNK_PAGES; page++)
+        is_alone =
+            mole_span_map_find(heap->home->base + page * MOLE_PAGE) == &mole_span_nobody;
+    return is_alone;
+}
+
+bool mole_guard_take_up(struct mole_heap *heap)
+{
+    if (!is_unused(heap))
+        return false;
+    mole_guard_begin(heap);
+    unsigned set = heap->checks ? MOLE_MODE_CHECKED : 0;
+    return mole_mode_change(heap, mole_heap_id(heap), set, MOLE_MODE_CHECKED & ~set);
+}
+
+/* Whole DWORDs between two offsets of a block, the first rounded up. */
+static void fill(char *block, size_t from, size_t to, uint32_t value)
+{
+    for (size_t at = mole_round_up(from, sizeof value); at + sizeof value <= to;
+         at += sizeof value)
+        memcpy(block + at, &value, sizeof value);
+}
+
+/* Whether `bytes` bytes, a multiple of four, all have the fill. */
+static bool is_filled(const char *at, size_t bytes, uint32_t value)
+{
+    return memcmp(at, &value, sizeof value) == 0 &&
+           memcmp(at, at + sizeof value, bytes - sizeof value) == 0;
+}
+
+static uint64_t canary_of(const struct mole_heap *heap, const char *block)
+{
+    uint64_t state = heap->secret ^ (uintptr_t)block;
+    return mole_random_next(&state);
+}
+
+static void write_guards(const struct mole_heap *heap, char *block, size_t bytes)
+{
+    char *end = block + bytes;
+    if (heap->checks & MOLE_GUARD_TAIL) {
+        memset(end, bytes < MOLE_GUARD_APART ? tail_fill : 0, TAIL);
+        end += TAIL;
+    }
+    if (heap->checks & MOLE_GUARD_HARD) {
+        uint64_t canary = canary_of(heap, block);
+        memcpy(end, &canary, sizeof canary);
+    }
+}
+
+static bool guards_are_whole(const struct mole_heap *heap, const char *block,
+                             size_t bytes)
+{
+    const unsigned char *end = (const unsigned char *)block + bytes;
+    if (heap->checks & MOLE_GUARD_TAIL) {
+        bool has_tail = bytes < MOLE_GUARD_APART;
+        for (size_t i = 0; has_tail && i < TAIL; i++)
+            if (end[i] != tail_fill)
+                return false;
+        end += TAIL;
+    }
+    uint64_t canary = canary_of(heap, block);
+    return !(heap->checks & MOLE_GUARD_HARD) || memcmp(end, &canary, sizeof canary) == 0;
+}
+
+void mole_guard_born(struct mole_heap *heap, char *block, size_t bytes, bool is_clear)
+{
+    if ((heap->checks & MOLE_GUARD_FILL) && !is_clear)
+        fill(block, 0, bytes, new_fill);
+    write_guards(heap, block, bytes);
+}
+
+void mole_guard_resized(struct mole_heap *heap, char *block, size_t old, size_t bytes,
+                        bool is_clear)
+{
+    if (bytes > old && (heap->checks & MOLE_GUARD_FILL) && !is_clear) {
+        if (bytes < MOLE_GUARD_APART)
+            fill(block, old, bytes, new_fill);
+        else
+            memset(block + old, 0, bytes - old);
+    }
+    write_guards(heap, block, bytes);
+}
+
+void mole_guard_died(const struct mole_span *span, char *block)
+{
+    if (!(span->heap->checks & MOLE_GUARD_FILL))
+        return;
+    bool is_large = span->kind == MOLE_SPAN_LARGE;
+    size_t bytes = is_large ? load_rlx(&span->bytes_a) : span->block_bytes;
+    if (bytes < MOLE_GUARD_APART)
+        fill(block, 0, bytes, free_fill);
+}
+
+void mole_guard_carved(const struct mole_span *span, size_t index, size_t count)
+{
+    if (span->heap->checks & MOLE_GUARD_FILL)
+        fill(span->base + index * span->block_bytes, 0, count * span->block_bytes,
+             free_fill);
+}
+
+bool mole_guard_is_whole(const struct mole_span *span, const char *block)
+{
+    return guards_are_whole(span->heap, block, mole_span_bytes(span, block));
+}
+
+bool mole_guard_is_dead(const struct mole_span *span, size_t index)
+{
+    return !(span->heap->checks & MOLE_GUARD_FILL) ||
+           is_filled(span->base + index * span->block_bytes, span->block_bytes,
+                     free_fill);
+}
+
+/* A slot that is, or was, in somebody's use. */
+static bool slot_is_right(const struct mole_span *span, size_t index)
+{
+    uint16_t entry = load_rlx(&span->entry_a[index]);
+    if (!mole_span_entry_is_live(entry))
+        return mole_guard_is_dead(span, index);
+    return guards_are_whole(span->heap, span->base + index * span->block_bytes,
+                            mole_span_entry_bytes(span, entry));
+}
+
+static bool is_live(const struct mole_span *span)
+{
+    return load_rlx(&span->bytes_a) != MOLE_LARGE_FREE;
+}
+
+bool mole_guard_is_right(const struct mole_span *span)
+{
+    if (!span->heap->checks)
+        return true;
+    if (span->kind == MOLE_SPAN_LARGE)
+        return !is_live(span) || mole_guard_is_whole(span, span->base);
+    for (size_t index = 0; index < span->fresh; index++)
+        if (!slot_is_right(span, index))
+            return false;
+    return true;
+}
+
+static void repair_slot(const struct mole_span *span, size_t index)
+{
+    uint16_t entry = load_rlx(&span->entry_a[index]);
+    if (mole_span_entry_is_live(entry))
+        write_guards(span->heap, span->base + index * span->block_bytes,
+                     mole_span_entry_bytes(span, entry));
+    else
+        mole_guard_carved(span, index, 1);
+}
+
+void mole_guard_repair_block(const struct mole_span *span, char *block)
+{
+    size_t index;
+    if (span->kind == MOLE_SPAN_SLAB) {
+        if (mole_span_index(span, block, &index) && index < span->fresh)
+            repair_slot(span, index);
+    } else if (is_live(span)) {
+        write_guards(span->heap, span->base, load_rlx(&span->bytes_a));
+    }
+}
+
+void mole_guard_repair(const struct mole_span *span)
+{
+    if (span->kind == MOLE_SPAN_LARGE)
+        mole_guard_repair_block(span, span->base);
+    for (size_t index = 0; span->kind == MOLE_SPAN_SLAB && index < span->fresh; index++)
+        repair_slot(span, index);
+}
