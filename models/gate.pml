@@ -12,8 +12,8 @@
  * Mirrors src/os/barrier.c: make_one mole_barrier_all mole_barrier_drain
  * Mirrors src/tcache/tcache.h: mole_tcache_enter mole_tcache_leave
  * Mirrors src/tcache/thread.c: enter leave mole_thread_begin mole_thread_end
- * Mirrors src/api/heap.c: HeapAlloc alloc_further alloc_watched
- * Mirrors src/watch/fast.h: mole_fast_alloc mole_fast_alloc_spied
+ * Mirrors src/api/heap.c: HeapAlloc alloc_further alloc_medium alloc_spied
+ * Mirrors src/watch/fast.h: mole_fast_alloc_inside mole_fast_alloc_spied
  * Labels HB-GATE-1, HB-GATE-2, HB-MODE-1, HB-FENCED-1.
  *
  * In it: one heap; three threads, each with a cache that stays its own, but for those

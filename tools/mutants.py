@@ -373,7 +373,7 @@ MUTANTS = [
          "    size_t before = 0;\n"),
     ], ["unit/fixed"]),
     Mutant("fixed_ceiling", "a fixed-size heap grants one byte too many", [
-        ("src/api/heap.c", " ? 0xFFFF0 : 0x7FFF8) - 1;", " ? 0xFFFF0 : 0x7FFF8);"),
+        ("src/api/heap_create.c", " ? 0xFFFF0 : 0x7FFF8) - 1;", " ? 0xFFFF0 : 0x7FFF8);"),
     ], ["api/heap_fixed"]),
     Mutant("fixed_undrained", "an allocation fails before caches gave back what they hold", [
         ("src/tcache/fixed_cache.c", "    mole_fixed_cache_drain_all(heap);\n    return true;",
@@ -653,8 +653,8 @@ MUTANTS = [
 """),
     ], ["api/spy"]),
     Mutant("destroyed_too_late", "spies hear of a heap's end when it has ended", [
-        ("src/api/heap.c", "    mole_watch_destroyed(heap);\n", ""),
-        ("src/api/heap.c", "    mole_stats_count_frees(load_rlx(&heap->frees_a));\n",
+        ("src/api/heap_create.c", "    mole_watch_destroyed(heap);\n", ""),
+        ("src/api/heap_create.c", "    mole_stats_count_frees(load_rlx(&heap->frees_a));\n",
          "    mole_watch_destroyed(heap);\n"
          "    mole_stats_count_frees(load_rlx(&heap->frees_a));\n"),
     ], ["api/spy_heaps"]),

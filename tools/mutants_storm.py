@@ -66,7 +66,7 @@ MUTANTS = [
          "    mole_spy_reallocated(spied, &old, &now);\n"),
     ], ["storm"]),
     ("destroyed_unsaid", "spies do not hear that a heap ends", [
-        ("src/api/heap.c", "    mole_watch_destroyed(heap);\n", ""),
+        ("src/api/heap_create.c", "    mole_watch_destroyed(heap);\n", ""),
     ], ["storm"]),
     ("hears_itself", "a spy hears of what its own callbacks do", [
         ("src/spy/spy.c", "return unlikely(mole_grace_thread.frames) && is_in_frames(entry);",

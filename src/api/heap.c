@@ -6,110 +6,19 @@
 #include <molehill/heapapi.h>
 
 #include "api/exception.h"
+#include "api/handle.h"
 #include "api/heap_check.h"
 #include "api/heap_walk.h"
 #include "api/last_error.h"
-#include "api/stats.h"
 #include "arena/corruption.h"
 #include "arena/guard.h"
 #include "arena/span_map.h"
 #include "base/check.h"
-#include "os/pages.h"
 #include "spy/com.h"
 #include "tcache/fixed_cache.h"
 #include "tcache/process.h"
 #include "watch/fast.h"
 #include "watch/watch.h"
-
-/* The live heap of a handle, or NULL; any value may come in. */
-static struct mole_heap *heap_of(HANDLE handle)
-{
-    return mole_process_start() ? mole_heap_find(handle) : NULL;
-}
-
-/* What a process can have of it on x86-64. */
-static const SIZE_T address_space = (SIZE_T)1 << 47;
-
-/*
- * The largest request that a fixed-size heap grants: C-7 has the seeds' limit, and what
- * 64-bit Windows was seen to do.
- */
-static SIZE_T most_bytes(void)
-{
-    return (mole_last_error_is_compat() ? 0xFFFF0 : 0x7FFF8) - 1;
-}
-
-/* A heap that is told to nobody yet, or NULL. */
-static struct mole_heap *create_heap(DWORD options, SIZE_T initial, SIZE_T maximum)
-{
-    struct mole_pool_slots *slots = mole_thread_slots();
-    initial = mole_round_up(initial ? initial : 1, MOLE_PAGE);
-    maximum = mole_round_up(maximum, MOLE_PAGE);
-    struct mole_heap *heap;
-    if (maximum) {
-        struct mole_fixed_limits limits = {
-            .maximum_bytes = maximum > initial ? maximum : initial,
-            .initial_bytes = initial,
-            .most_bytes = most_bytes(),
-        };
-        heap = mole_heap_create_fixed(options, slots, &limits);
-    } else {
-        heap = mole_heap_create(options, slots);
-        if (heap && initial > MOLE_PAGE) {
-            heap->initial_bytes = initial;
-            mole_arena_commit(&heap->arena, slots, initial);
-        }
-    }
-    if (!heap || mole_thread_settle(heap))
-        return heap;
-    (void)mole_heap_kill(heap);
-    mole_heap_finish(heap, slots);
-    return NULL;
-}
-
-/* Whether there can be no such heap because its memory may not be executed. */
-static bool is_denied(DWORD options)
-{
-    return (options & HEAP_CREATE_ENABLE_EXECUTE) && mole_pages_denies_execution();
-}
-
-HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximumSize)
-{
-    struct mole_heap *heap = NULL;
-    /* More than there are addresses there never will be. */
-    if (dwInitialSize <= address_space && dwMaximumSize <= address_space &&
-        mole_process_start())
-        heap = create_heap(flOptions, dwInitialSize, dwMaximumSize);
-    if (!heap) {
-        mole_last_error_fail(is_denied(flOptions) ? ERROR_ACCESS_DENIED
-                                                  : ERROR_NOT_ENOUGH_MEMORY);
-        return NULL;
-    }
-    mole_watch_created(heap);
-    return load_rlx(&heap->handle_a);
-}
-
-BOOL WINAPI HeapDestroy(HANDLE hHeap)
-{
-    struct mole_heap *heap = heap_of(hHeap);
-    if (!heap || !heap->is_private) {
-        mole_last_error_fail(ERROR_INVALID_HANDLE);
-        return FALSE;
-    }
-    mole_watch_destroyed(heap);
-    struct mole_pool_slots *slots = mole_thread_slots();
-    struct mole_owner *owner = mole_heap_kill(heap);
-    mole_stats_count_frees(load_rlx(&heap->frees_a));
-    while (owner) {
-        struct mole_owner *next = owner->next;
-        struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
-        mole_stats_count_frees(mole_tcache_frees(cache));
-        mole_tcache_destroy(cache);
-        owner = next;
-    }
-    mole_heap_finish(heap, slots);
-    return TRUE;
-}
 
 /* What a call's flags mean for its operation. */
 static unsigned how_of(DWORD flags)
@@ -122,7 +31,7 @@ static unsigned how_of(DWORD flags)
 /* The same for one that only reads: it waits at the gate here. */
 static struct mole_heap *heap_to_read(HANDLE handle, DWORD flags)
 {
-    struct mole_heap *heap = heap_of(handle);
+    struct mole_heap *heap = mole_handle_heap(handle);
     if (heap && !(flags & HEAP_NO_SERIALIZE))
         mole_gate_pass(heap, false);
     return heap;
@@ -140,7 +49,7 @@ static struct mole_span *find(struct mole_heap *heap, const void *block, DWORD f
 
 static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
 {
-    struct mole_heap *heap = heap_of(handle);
+    struct mole_heap *heap = mole_handle_heap(handle);
     const struct mole_failure failure = {"HeapAlloc", handle, heap, flags, NULL, bytes};
     if (!heap)
         return mole_exception_fail(&failure, ERROR_INVALID_HANDLE);
@@ -150,28 +59,58 @@ static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
     return block ? block : mole_exception_fail(&failure, ERROR_NOT_ENOUGH_MEMORY);
 }
 
-/* The heap may be watched; if not, there is something to do for the slow path. */
-static __attribute__((noinline)) LPVOID alloc_watched(HANDLE handle, DWORD flags,
+/* The heap may be sampled; if not, there is something to do for the slow path. */
+static __attribute__((noinline)) LPVOID alloc_sampled(HANDLE handle, DWORD flags,
                                                       SIZE_T bytes)
 {
-    if (!MOLE_HAS_SPIES || unlikely(handle == MOLE_MALLOC_KEY))
+    struct mole_tcache *cache = mole_thread_recent(handle);
+    if (!MOLE_HAS_SPIES || unlikely(handle == MOLE_MALLOC_KEY) ||
+        load_rlx(&cache->owner.sampled_key_a) != handle)
         return alloc_slow(handle, flags, bytes);
-    void *block =
-        mole_fast_alloc(mole_spy_here(), mole_thread_recent(handle), handle, bytes);
+    void *block = mole_fast_alloc_sampled(cache, handle, bytes);
     return likely(block) ? block : alloc_slow(handle, flags, bytes);
 }
 
+/* Of a heap that is spied, inside of an operation. */
+static __attribute__((noinline)) LPVOID
+alloc_spied(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
+{
+    if (handle == MOLE_MALLOC_KEY)
+        __builtin_unreachable(); /* the caller looked */
+    void *block = mole_fast_alloc_inside(mole_spy_here(), cache, handle, bytes);
+    return likely(block) ? block : alloc_slow(handle, flags, bytes);
+}
+
+/* The same for requests above the direct sizes, inside of an operation. */
+static __attribute__((noinline)) LPVOID
+alloc_medium(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
+{
+    void *block;
+    bool is_done = load_acq(&cache->owner.alloc_key_a) == handle && /* HB-GATE-2 */
+                   mole_owner_is_key(handle) && bytes - 1 < MOLE_SLAB_MAX &&
+                   mole_tcache_pop(cache->current[mole_size_class_of(bytes)],
+                                   mole_span_mark(bytes), &block);
+    mole_tcache_leave(cache);
+    return likely(is_done) ? block : alloc_sampled(handle, flags, bytes);
+}
+
 /*
- * Inside an operation that the plain heap's path could not finish: the heap may be of
- * fixed size.
+ * Inside an operation that the plain heap's path could not finish: the heap may be spied,
+ * or of fixed size.
  */
 static __attribute__((noinline, used)) LPVOID alloc_further(HANDLE handle, DWORD flags,
                                                             SIZE_T bytes, size_t unused,
                                                             struct mole_tcache *cache)
 {
     (void)unused; /* keeps the cache in its register */
+    if (MOLE_HAS_SPIES &&
+        load_acq_folded(&cache->owner.spied_key_a) == handle && /* HB-GATE-2 */
+        likely(handle != MOLE_MALLOC_KEY))
+        return alloc_spied(handle, flags, bytes, cache);
     void *block = NULL;
     size_t slot = (bytes - 1) / MOLE_ALIGN;
+    if (slot >= MOLE_DIRECT_COUNT)
+        return alloc_medium(handle, flags, bytes, cache);
     if (load_acq_folded(&cache->owner.fixed_key_a) == handle && /* HB-GATE-2 */
         likely(mole_owner_is_key(handle))) {
         block = mole_fixed_cache_pop(&cache->fixed, slot, bytes);
@@ -179,7 +118,7 @@ static __attribute__((noinline, used)) LPVOID alloc_further(HANDLE handle, DWORD
         return likely(block) ? block : alloc_slow(handle, flags, bytes);
     }
     mole_tcache_leave(cache);
-    return alloc_watched(handle, flags, bytes);
+    return alloc_sampled(handle, flags, bytes);
 }
 
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
@@ -215,7 +154,7 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 {
     if (!block)
         return TRUE;
-    struct mole_heap *heap = heap_of(handle);
+    struct mole_heap *heap = mole_handle_heap(handle);
     struct mole_span *span = find(heap, block, flags, MOLE_CHECK_FREE);
     if (span && is_recorded(heap))
         mole_com_freed(block);
@@ -230,7 +169,7 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 /* A callback, or another thread meanwhile, was faster. */
 static mole_slow BOOL freed_before(HANDLE handle, LPVOID block)
 {
-    struct mole_heap *heap = heap_of(handle);
+    struct mole_heap *heap = mole_handle_heap(handle);
     if (heap)
         mole_corruption_blame(heap, "HeapFree", block);
     mole_last_error_fail(ERROR_INVALID_PARAMETER);
@@ -249,7 +188,7 @@ static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
     if (likely(
             mole_fast_free(mole_spy_here(), span, handle, &gone, index, how_of(flags))))
         return TRUE;
-    return freed_before(handle, block);
+    return freed_before(handle, span->base + index * span->block_bytes);
 }
 
 /*
@@ -349,7 +288,7 @@ static mole_slow void *refuse(const struct mole_failure *failure)
 
 LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBytes)
 {
-    struct mole_heap *heap = heap_of(hHeap);
+    struct mole_heap *heap = mole_handle_heap(hHeap);
     const struct mole_failure failure = {"HeapReAlloc", hHeap, heap,
                                          dwFlags,       lpMem, dwBytes};
     if (!heap)
@@ -385,7 +324,7 @@ SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 
 size_t mh_usable_size(void *heap, const void *block)
 {
-    struct mole_heap *found = heap_of(heap);
+    struct mole_heap *found = mole_handle_heap(heap);
     struct mole_span *span = found ? mole_block_find(found, block) : NULL;
     return span ? mole_block_room(span, block) : (size_t)-1;
 }

@@ -6,6 +6,7 @@
 #include <molehill/heapapi.h>
 #include <string.h>
 
+#include "api/handle.h"
 #include "api/heap_walk.h"
 #include "api/last_error.h"
 #include "arena/corruption.h"
@@ -23,11 +24,6 @@ static BOOL fail(DWORD error)
 {
     mole_last_error_fail(error);
     return FALSE;
-}
-
-static struct mole_heap *heap_of(HANDLE handle)
-{
-    return mole_process_start() ? mole_heap_find(handle) : NULL;
 }
 
 /* Why the heap can never be a low-fragmentation one, as an error; or ERROR_SUCCESS. */
@@ -62,7 +58,7 @@ static BOOL set_compatibility(HANDLE handle, const void *buffer, SIZE_T length)
     ULONG value;
     if (length < sizeof value)
         return fail(ERROR_INSUFFICIENT_BUFFER);
-    struct mole_heap *heap = heap_of(handle);
+    struct mole_heap *heap = mole_handle_heap(handle);
     if (!heap)
         return fail(ERROR_INVALID_HANDLE);
     if (!buffer)
@@ -95,7 +91,7 @@ static BOOL optimize(HANDLE handle, const void *buffer, SIZE_T length)
     memcpy(&wanted, buffer, sizeof wanted);
     if (wanted.Version != HEAP_OPTIMIZE_RESOURCES_CURRENT_VERSION || wanted.Flags)
         return fail(ERROR_INVALID_PARAMETER);
-    struct mole_heap *heap = heap_of(handle);
+    struct mole_heap *heap = mole_handle_heap(handle);
     if (!handle)
         mole_heap_walk_compact_all();
     else if (!heap || !mole_heap_walk_compact(heap, 0, &(SIZE_T){0}))
@@ -127,7 +123,7 @@ BOOL WINAPI HeapQueryInformation(HANDLE HeapHandle,
     ULONG value;
     if (HeapInformationClass != HeapCompatibilityInformation)
         return fail(ERROR_INVALID_PARAMETER);
-    struct mole_heap *heap = heap_of(HeapHandle);
+    struct mole_heap *heap = mole_handle_heap(HeapHandle);
     if (!heap)
         return fail(HeapHandle ? ERROR_INVALID_HANDLE : ERROR_NOACCESS);
     if (ReturnLength)

@@ -5,6 +5,7 @@
  */
 #include <molehill/heapapi.h>
 
+#include "api/handle.h"
 #include "api/last_error.h"
 #include "arena/heap.h"
 #include "spy/com.h"
@@ -12,7 +13,7 @@
 
 static struct mole_heap *heap_of(HANDLE handle)
 {
-    struct mole_heap *heap = mole_process_start() ? mole_heap_find(handle) : NULL;
+    struct mole_heap *heap = mole_handle_heap(handle);
     if (!heap)
         mole_last_error_fail(ERROR_INVALID_HANDLE);
     return heap;

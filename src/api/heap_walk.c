@@ -3,6 +3,7 @@
  * Functions on whole heaps: HeapWalk, HeapCompact, and HeapValidate without a block.
  */
 #include "api/heap_walk.h"
+#include "api/handle.h"
 
 #include <errno.h>
 #include <molehill/heapapi.h>
@@ -58,7 +59,7 @@ static void fill(struct mole_heap *heap, const struct mole_walk_entry *found,
 
 BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry)
 {
-    struct mole_heap *heap = mole_process_start() ? mole_heap_find(hHeap) : NULL;
+    struct mole_heap *heap = mole_handle_heap(hHeap);
     if (!heap) {
         mole_last_error_fail(ERROR_INVALID_HANDLE);
         return FALSE;
@@ -160,7 +161,7 @@ bool mole_heap_walk_compact(struct mole_heap *heap, DWORD flags, SIZE_T *most)
 SIZE_T WINAPI HeapCompact(HANDLE hHeap, DWORD dwFlags)
 {
     SIZE_T most = 0;
-    struct mole_heap *heap = mole_process_start() ? mole_heap_find(hHeap) : NULL;
+    struct mole_heap *heap = mole_handle_heap(hHeap);
     if (!heap || !mole_heap_walk_compact(heap, dwFlags, &most)) {
         mole_last_error_fail(ERROR_INVALID_HANDLE);
         return 0;

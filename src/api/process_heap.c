@@ -4,6 +4,7 @@
  */
 #include <molehill/heapapi.h>
 
+#include "api/handle.h"
 #include "api/last_error.h"
 #include "arena/census.h"
 #include "tcache/process.h"
@@ -98,7 +99,7 @@ fail:
 BOOL WINAPI HeapSummary(HANDLE hHeap, DWORD dwFlags, LPHEAP_SUMMARY lpSummary)
 {
     (void)dwFlags;
-    struct mole_heap *heap = mole_process_start() ? mole_heap_find(hHeap) : NULL;
+    struct mole_heap *heap = mole_handle_heap(hHeap);
     if (!heap) {
         mole_last_error_fail(ERROR_INVALID_HANDLE);
         return FALSE;

@@ -53,14 +53,14 @@ mole_hot void *mole_fast_alloc_sampled(struct mole_tcache *cache, void *key, siz
     return block;
 }
 
-/* A block of a spied heap, of which the spies have heard; or NULL. `cache` as above. */
-mole_hot void *mole_fast_alloc_spied(const struct mole_spy_view *view,
-                                     struct mole_tcache *cache, void *key, size_t bytes)
+/*
+ * A block of a spied heap, of which the spies have heard; or NULL. Inside of an operation
+ * that the spied key allowed; it ends.
+ */
+mole_hot void *mole_fast_alloc_inside(const struct mole_spy_view *view,
+                                      struct mole_tcache *cache, void *key, size_t bytes)
 {
-    void *block = NULL;
-    mole_tcache_enter(cache);
-    if (likely(load_acq(&cache->owner.spied_key_a) == key)) /* HB-GATE-2 */
-        block = mole_fast_pop(cache, key, bytes);
+    void *block = mole_fast_pop(cache, key, bytes);
     mole_tcache_leave(cache);
     if (unlikely(!block))
         return NULL;
@@ -68,6 +68,17 @@ mole_hot void *mole_fast_alloc_spied(const struct mole_spy_view *view,
         bytes = cache->direct[(bytes - 1) / MOLE_ALIGN]->block_bytes;
     mole_spy_allocated_fast(view, mole_fast_spied(cache, key), block, bytes);
     return block;
+}
+
+/* The same from outside, of a cache as above. */
+mole_hot void *mole_fast_alloc_spied(const struct mole_spy_view *view,
+                                     struct mole_tcache *cache, void *key, size_t bytes)
+{
+    mole_tcache_enter(cache);
+    if (likely(load_acq(&cache->owner.spied_key_a) == key)) /* HB-GATE-2 */
+        return mole_fast_alloc_inside(view, cache, key, bytes);
+    mole_tcache_leave(cache);
+    return NULL;
 }
 
 /* The same for either kind. */
