@@ -109,23 +109,29 @@ static inline PVOID RtlSecureZeroMemory(PVOID to, SIZE_T bytes)
  * counter declared `long` works too; those named ...64 are the same. Increment and
  * Decrement return the new value, the others the old one.
  */
-#define InterlockedIncrement(to) __sync_add_and_fetch((to), 1)
-#define InterlockedDecrement(to) __sync_sub_and_fetch((to), 1)
-#define InterlockedExchangeAdd(to, value) __sync_fetch_and_add((to), (value))
+#define InterlockedIncrement(to) __atomic_add_fetch((to), 1, __ATOMIC_SEQ_CST)
+#define InterlockedDecrement(to) __atomic_sub_fetch((to), 1, __ATOMIC_SEQ_CST)
+#define InterlockedExchangeAdd(to, value) \
+    __atomic_fetch_add((to), (value), __ATOMIC_SEQ_CST)
 #define InterlockedExchange(to, value) \
     __atomic_exchange_n((to), (value), __ATOMIC_SEQ_CST)
-#define InterlockedCompareExchange(to, value, expected) \
-    __sync_val_compare_and_swap((to), (expected), (value))
-#define InterlockedOr(to, value) __sync_fetch_and_or((to), (value))
-#define InterlockedAnd(to, value) __sync_fetch_and_and((to), (value))
-#define InterlockedXor(to, value) __sync_fetch_and_xor((to), (value))
+#define InterlockedCompareExchange(to, value, expected)                                \
+    (__extension__({                                                                   \
+        __typeof__(__atomic_load_n((to), __ATOMIC_RELAXED)) mh_expected_ = (expected); \
+        (void)__atomic_compare_exchange_n((to), &mh_expected_, (value), 0,             \
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);         \
+        mh_expected_;                                                                  \
+    }))
+#define InterlockedOr(to, value) __atomic_fetch_or((to), (value), __ATOMIC_SEQ_CST)
+#define InterlockedAnd(to, value) __atomic_fetch_and((to), (value), __ATOMIC_SEQ_CST)
+#define InterlockedXor(to, value) __atomic_fetch_xor((to), (value), __ATOMIC_SEQ_CST)
 #define InterlockedIncrement64(to) InterlockedIncrement(to)
 #define InterlockedDecrement64(to) InterlockedDecrement(to)
 #define InterlockedExchangeAdd64(to, value) InterlockedExchangeAdd(to, value)
 #define InterlockedExchange64(to, value) InterlockedExchange(to, value)
 #define InterlockedCompareExchange64(to, value, expected) \
     InterlockedCompareExchange(to, value, expected)
-#define MemoryBarrier() __sync_synchronize()
+#define MemoryBarrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define YieldProcessor() __asm__ __volatile__("" : : : "memory")
 
 /* The same of pointers; both return the old value. */
@@ -137,5 +143,7 @@ static inline PVOID InterlockedExchangePointer(PVOID volatile *to, PVOID value)
 static inline PVOID InterlockedCompareExchangePointer(PVOID volatile *to, PVOID value,
                                                       PVOID expected)
 {
-    return __sync_val_compare_and_swap(to, expected, value);
+    (void)__atomic_compare_exchange_n(to, &expected, value, 0, __ATOMIC_SEQ_CST,
+                                      __ATOMIC_SEQ_CST);
+    return expected;
 }
