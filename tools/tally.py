@@ -8,10 +8,13 @@ usage: tally.py [--brief | --spec | --failures] LOG.json...
 A test tells how many cases it ran by Criterion's synthesis line or by a line
 `N passed, M failed, K skipped`; one that tells nothing is one case. Why cases were
 skipped is printed first, a line a reason; --brief leaves that out. With --spec, count the
-numbered cases of the specification (Criterion tests named case_NNN_...) instead; with
+numbered cases of the specification (tests named case_NNN_...) of each mode instead, from logs
+spec-MODE-SUITE.json: every number has to be there; with
 --failures, print the output of the tests that failed.
 The last line of output is `N passed, M failed, K skipped`; exit status 1 when any failed.
 """
+import contextlib
+import io
 import json
 import os
 import re
@@ -27,7 +30,9 @@ SKIPPED_PLAIN = re.compile(r"^(?:\w+: )?SKIPPED: (.*?)\s*$", re.M)
 DISABLED = "left out by the lane's pattern, or disabled"
 MOST_NAMES = 4
 UNEXPLAINED = "NO REASON GIVEN"
-CASE = re.compile(r"^\[(PASS|FAIL|SKIP)\] \S+?::case_(\d+)\w*", re.M)
+CASE = re.compile(r"^\[(PASS|FAIL|SKIP)\] \S+?::(?:\w*?_)??case_(\d+)\w*", re.M)
+SPEC_CASES = 153
+MODES = {"compat": "compat:windows"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -123,19 +128,45 @@ def total(paths):
     return sums
 
 
-def spec(paths):
-    """A case passes when every test that names it, in every run, does."""
-    cases = {}
+def cases_of(paths):
+    """{number: results} of the specification's cases, and the tests that ended badly."""
+    cases, bad = {}, []
     for test in read(paths):
+        if test.get("result", "ERROR") not in ("OK", "SKIP", "EXPECTEDFAIL"):
+            bad.append(test.get("name", "?"))
         for result, number in CASE.findall(output_of(test)):
-            cases.setdefault(int(number), []).append(result)
-    failed = sorted(n for n, results in cases.items() if "FAIL" in results)
-    skipped = sorted(n for n, results in cases.items()
-                     if n not in failed and "PASS" not in results)
-    for what, numbers in (("failed", failed), ("skipped", skipped)):
+            cases.setdefault(int(number), set()).add(result)
+    return cases, bad
+
+
+def spec_of(mode, paths):
+    """Print a mode's line. A case passes when every test that names it does, and one did."""
+    cases, bad = cases_of(paths)
+    wanted = range(1, SPEC_CASES + 1)
+    groups = {
+        "failed": [n for n in wanted if "FAIL" in cases.get(n, ())],
+        "skipped": [n for n in wanted if cases.get(n) == {"SKIP"}],
+        "without a test": [n for n in wanted if n not in cases],
+        "of no such number": sorted(set(cases) - set(wanted)),
+    }
+    missing = sum(len(numbers) for numbers in groups.values())
+    passed = SPEC_CASES - missing + len(groups["of no such number"])
+    print(f"{mode}: {passed} of {SPEC_CASES} cases passed")
+    for what, numbers in groups.items():
         if numbers:
-            print(f"spec cases {what}:", *numbers)
-    return [len(cases) - len(failed) - len(skipped), len(failed), len(skipped)]
+            print(f"{mode}: {what}:", *numbers)
+    for name in bad:
+        print(f"{mode}: ended badly: {name}")
+    return passed, missing + len(bad)
+
+
+def spec(paths):
+    """Of each mode, which is the second part of a log's name."""
+    modes = {}
+    for path in paths:
+        modes.setdefault(os.path.basename(path).split("-")[1], []).append(path)
+    sums = [spec_of(MODES.get(mode, mode), modes[mode]) for mode in sorted(modes, reverse=True)]
+    return [sum(passed for passed, _ in sums), sum(failed for _, failed in sums), 0]
 
 
 def show_failures(paths):
@@ -172,7 +203,30 @@ def self_test():
     found = CASE.findall("[PASS] heap_free::case_020_second: (0.00s)\n[FAIL] a::b: x\n")
     if found != [("PASS", "020")]:
         sys.exit(f"tally.py: self-test: {found}")
-    return 11 + self_test_reasons(synthesis)
+    return 11 + self_test_reasons(synthesis) + self_test_spec()
+
+
+def self_test_spec():
+    whole = "".join(f"[PASS] a::case_{n:03}_x: (0s)\n" for n in range(1, SPEC_CASES + 1))
+    rows = [
+        (153, 0, "OK", whole),
+        (152, 1, "OK", whole.replace("[PASS] a::case_007", "[SKIP] a::case_007")),
+        (152, 1, "OK", whole + "[FAIL] a::on_process_heap_case_009_x: (0s)\n"),
+        (152, 1, "OK", whole.replace("case_010", "cause_010")),
+        (153, 1, "OK", whole + "[PASS] a::case_154_x: (0s)\n"),
+        (153, 1, "ERROR", whole),
+        (0, 154, "ERROR", ""),
+    ]
+    for passed, failed, result, output in rows:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "spec-default-api.json")
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump({"name": "a", "result": result, "stdout": output}, file)
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                got = spec([path])
+        if got != [passed, failed, 0]:
+            sys.exit(f"tally.py: self-test: {got}, not {passed}, {failed}: {said.getvalue()}")
+    return len(rows)
 
 
 def self_test_reasons(synthesis):
