@@ -338,8 +338,8 @@ MH_API BOOL WINAPI HeapWalk(HANDLE hHeap, LPPROCESS_HEAP_ENTRY lpEntry)
  *   hHeap     the heap
  *   dwFlags   HEAP_NO_SERIALIZE: leave alone what other threads have; only tell how much
  *             is free. Other bits are ignored.
- *   returns   bytes of the largest free piece that the heap has at hand, of those that
- *             HeapWalk shows; or 0. A hint: a larger block may well be had.
+ *   returns   bytes of the largest piece that is free, committed or not; or 0. A hint: a
+ *             larger block may well be had.
  *   errors    0 with ERROR_SUCCESS: nothing is free; 0 with ERROR_INVALID_HANDLE, errno
  *             EINVAL, or under compat:windows the same code
  *   threads   any

@@ -3,12 +3,12 @@
  * Functions on whole heaps: HeapWalk, HeapCompact, and HeapValidate without a block.
  */
 #include "api/heap_walk.h"
-#include "api/handle.h"
 
 #include <errno.h>
 #include <molehill/heapapi.h>
 #include <string.h>
 
+#include "api/handle.h"
 #include "api/last_error.h"
 #include "arena/audit.h"
 #include "arena/mode.h"

@@ -190,19 +190,24 @@ static size_t find(const struct mole_fixed *fixed, size_t granules)
     return search(fixed, mole_fixed_class(granules), granules);
 }
 
-/* Pages that get their first block: in the span map a chunk at a time. */
+/*
+ * Pages that get their first block: in the span map a chunk at a time. In this order, for
+ * a fork's child may find it half done.
+ */
 static void rise(struct mole_fixed *fixed, size_t high)
 {
+    if (high > fixed->mapped) {
+        size_t first = (fixed->mapped - 1) * MOLE_GRANULE;
+        size_t last = mole_round_up((high - 1) * MOLE_GRANULE, MOLE_CHUNK);
+        if (last > fixed->limits.maximum_bytes)
+            last = fixed->limits.maximum_bytes;
+        mole_span_map_set(mole_fixed_at(fixed, fixed->mapped), (last - first) / MOLE_PAGE,
+                          fixed->span);
+        fence_compiler();
+        fixed->mapped = 1 + last / MOLE_GRANULE;
+        fence_compiler();
+    }
     fixed->high = high;
-    if (high <= fixed->mapped)
-        return;
-    size_t first = (fixed->mapped - 1) * MOLE_GRANULE;
-    size_t last = mole_round_up((high - 1) * MOLE_GRANULE, MOLE_CHUNK);
-    if (last > fixed->limits.maximum_bytes)
-        last = fixed->limits.maximum_bytes;
-    mole_span_map_set(mole_fixed_at(fixed, fixed->mapped), (last - first) / MOLE_PAGE,
-                      fixed->span);
-    fixed->mapped = 1 + last / MOLE_GRANULE;
 }
 
 size_t mole_fixed_take(struct mole_fixed *fixed, size_t granules)
@@ -213,7 +218,7 @@ size_t mole_fixed_take(struct mole_fixed *fixed, size_t granules)
     size_t length = length_at(fixed, granule);
     remove_extent(fixed, granule, length);
     if (length > granules)
-        insert(fixed, granule + granules, length - granules);
+        mole_fixed_give(fixed, granule + granules, length - granules);
     if (granule + granules > fixed->high)
         rise(fixed, granule + granules);
     return granule;
@@ -263,7 +268,7 @@ bool mole_fixed_resize(struct mole_fixed *fixed, size_t granule, size_t bytes)
     if (now > old) {
         remove_extent(fixed, granule + old, behind);
         if (old + behind > now)
-            insert(fixed, granule + now, old + behind - now);
+            mole_fixed_give(fixed, granule + now, old + behind - now);
         if (granule + now > fixed->high)
             rise(fixed, granule + now);
     }

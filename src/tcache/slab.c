@@ -299,10 +299,22 @@ static void visit(struct mole_tcache *cache, struct mole_pool_slots *slots,
         add_rlx(&span->heap->returned_a, 1);
 }
 
-static void visit_cut_run(struct mole_pool_slots *slots, struct mole_run *run)
+/* A cache of the heap whose thread vanished in an operation, or NULL. */
+static struct mole_tcache *torn_cache(struct mole_heap *heap)
+{
+    struct mole_owner *owner = mole_heap_owners(heap);
+    while (owner && !((struct mole_tcache *)(void *)owner)->is_torn)
+        owner = owner->next;
+    return (struct mole_tcache *)(void *)owner;
+}
+
+static void visit_cut_run(struct mole_heap *heap, struct mole_pool_slots *slots,
+                          struct mole_run *run)
 {
     struct mole_tcache *cache;
     uint16_t free = unmapped_pages(run, &cache);
+    if (!cache && run->free_pages != free) /* for a first slab, which is not there yet */
+        cache = torn_cache(heap);
     if (!cache)
         return;
     if (cache->is_torn) {
@@ -352,7 +364,7 @@ void mole_slab_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slot
         struct mole_span *span = mole_span_map_find(run->base);
         struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
         if (run->is_cut)
-            visit_cut_run(slots, run);
+            visit_cut_run(heap, slots, run);
         else if (span->owner != &mole_owner_nobody)
             visit(cache, slots, span);
     }

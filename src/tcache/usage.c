@@ -46,9 +46,10 @@ static void add_run(struct usage *usage, const struct mole_run *run)
 bool mole_usage_reaches(struct mole_heap *heap, uint32_t count)
 {
     struct usage usage = {.counts = {0}};
+    /* Threads that end give their batches back under this lock (thread.c). */
+    mole_arena_enter(&heap->arena);
     for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
         add_cache(&usage, (struct mole_tcache *)(void *)owner);
-    mole_arena_enter(&heap->arena);
     for (const struct mole_run *run = heap->arena.runs; run; run = run->next)
         add_run(&usage, run);
     mole_arena_leave(&heap->arena);

@@ -204,3 +204,24 @@ Test(heap_fixed_blocks, case_133_warm_pairs_take_no_lock)
     }
     destroy_heap(heap);
 }
+
+/* Free extents have 28 bits for their length: larger heaps begin with several. */
+Test(heap_fixed_blocks, a_heap_of_more_than_4_gib_stays_valid)
+{
+    static const SIZE_T sizes[] = {1, 3200, 70000, 0x7FFF7};
+    HANDLE heap = HeapCreate(0, 0, ((SIZE_T)1 << 32) + 4096);
+    require(heap != NULL, "no such heap");
+    void *blocks[LENGTH(sizes)];
+    for (size_t i = 0; i < LENGTH(sizes); i++) {
+        blocks[i] = take(heap, 0, sizes[i]);
+        require(HeapValidate(heap, 0, NULL), "not valid with %zu bytes", sizes[i]);
+    }
+    blocks[3] = HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, blocks[3], 3000);
+    require(blocks[3] && HeapValidate(heap, 0, NULL), "not valid with a shorter block");
+    blocks[3] = HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, blocks[3], 9000);
+    require(blocks[3] && HeapValidate(heap, 0, NULL), "not valid with a longer block");
+    for (size_t i = 0; i < LENGTH(sizes); i++)
+        give_back(heap, blocks[i]);
+    require(HeapValidate(heap, 0, NULL), "not valid when all is free");
+    destroy_heap(heap);
+}
