@@ -711,9 +711,16 @@ MUTANTS = [
     ], ["api/spy_lock"]),
     Mutant("ignored_gate_after_callback", "a free passes a gate shut during its callback", [
         ("src/watch/fast.h",
-         "    if (unlikely(load_acq(&cache->owner.spied_key_a) != key)) { /* HB-GATE-2 */\n",
-         "    if (0) {\n"),
+         "    if (unlikely(load_acq(&cache->owner.spied_key_a) != key || /* HB-GATE-2 */\n",
+         "    if (unlikely(false ||\n"),
     ], ["api/spy_lock"]),
+    Mutant("freed_by_callback", "a block that a callback freed is freed again", [
+        ("src/watch/fast.h", "                 "
+         "!mole_span_entry_is_live(load_rlx(&span->entry_a[index])))) {\n"
+         "        mole_tcache_leave(cache);\n        return mole_fast_free_late",
+         "                 false)) {\n"
+         "        mole_tcache_leave(cache);\n        return mole_fast_free_late"),
+    ], ["api/spy_veto"]),
     Mutant("heard_in_own_callback", "a spy hears of what its callbacks do", [
         ("src/spy/spy.c", " && is_in_frames(entry);\n",
          " && is_in_frames(entry) && entry->serial > 1;\n"),

@@ -105,7 +105,7 @@ mole_hot bool mole_fast_finds(const struct mole_span *span, const void *key,
     return likely(mole_span_entry_is_live(entry));
 }
 
-/* The heap has got another mode meanwhile. */
+/* The heap has got another mode meanwhile, or the callback freed the block. */
 static mole_slow bool mole_fast_free_late(struct mole_span *span, size_t index,
                                           unsigned how)
 {
@@ -135,7 +135,8 @@ mole_hot bool mole_fast_free(const struct mole_spy_view *view, struct mole_span 
     mole_forget(index);
     cache = (struct mole_tcache *)(void *)span->owner;
     mole_tcache_enter(cache);
-    if (unlikely(load_acq(&cache->owner.spied_key_a) != key)) { /* HB-GATE-2 */
+    if (unlikely(load_acq(&cache->owner.spied_key_a) != key || /* HB-GATE-2 */
+                 !mole_span_entry_is_live(load_rlx(&span->entry_a[index])))) {
         mole_tcache_leave(cache);
         return mole_fast_free_late(span, index, how);
     }

@@ -286,3 +286,49 @@ Test(spy_veto, callbacks_of_heaps_change_neither_errno_nor_the_last_error)
     expect_count(&notes, 2, "two calls");
     end_notes(&notes);
 }
+
+/*
+ * A client's error: the callback frees what it is told of, before the caller's call does.
+ */
+
+static void free_what_is_told(void *context, void *heap, void *block, size_t bytes)
+{
+    (void)bytes;
+    require(HeapFree(heap, 0, block), "the callback's HeapFree failed");
+    atomic_fetch_add((atomic_size_t *)context, 1);
+}
+
+static void expect_freed_once(HANDLE heap, size_t bytes)
+{
+    void *kept = take(heap, 0, bytes), *block = take(heap, 0, bytes);
+    arm_errors();
+    BOOL is_freed = HeapFree(heap, 0, block);
+    expect_error("HeapFree", ERROR_INVALID_PARAMETER, EINVAL);
+    require(!is_freed, "%zu bytes were freed twice", bytes);
+    void *again[8];
+    for (size_t i = 0; i < LENGTH(again); i++)
+        again[i] = take(heap, 0, bytes);
+    require(all_distinct(again, LENGTH(again)), "%zu bytes were given twice", bytes);
+    require(HeapValidate(heap, 0, NULL), "%zu bytes: not valid", bytes);
+    for (size_t i = 0; i < LENGTH(again); i++)
+        (void)HeapFree(heap, 0, again[i]);
+    (void)HeapFree(heap, 0, kept);
+}
+
+HEAP_CASE(spy_veto, a_block_that_its_callback_freed_is_not_freed_again)
+{
+    atomic_size_t freed = 0;
+    struct mh_spy spy = {
+        .size = sizeof(spy), .context = &freed, .freed = free_what_is_told};
+    static const size_t bytes[] = {24, 200, 1000, 5000, 40000};
+
+    for (size_t i = 0; i < LENGTH(bytes); i++) {
+        give_back(heap, take(heap, 0, bytes[i])); /* the thread has a cache */
+        attach(&spy, heap);
+        expect_freed_once(heap, bytes[i]);
+        detach(&spy);
+        require(HeapValidate(heap, 0, NULL), "%zu bytes: not valid", bytes[i]);
+    }
+    require(atomic_load(&freed) == 10 * LENGTH(bytes), "told of %zu",
+            atomic_load(&freed));
+}
