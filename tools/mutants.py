@@ -372,6 +372,15 @@ MUTANTS = [
         ("src/arena/fixed.c", "    size_t before = length_before(fixed, granule);\n",
          "    size_t before = 0;\n"),
     ], ["unit/fixed"]),
+    Mutant("fixed_from_above", "parts of a large fixed-size heap are used from the last", [
+        ("src/arena/fixed.c", "    if (part)\n        insert(fixed, granule, part);\n"
+         "    for (; part < granules; part += MOLE_FIXED_LONGEST)\n"
+         "        insert(fixed, granule + part, MOLE_FIXED_LONGEST);\n",
+         "    for (; granules > part; granules -= MOLE_FIXED_LONGEST) {\n"
+         "        insert(fixed, granule, MOLE_FIXED_LONGEST);\n"
+         "        granule += MOLE_FIXED_LONGEST;\n    }\n"
+         "    if (part)\n        insert(fixed, granule, part);\n"),
+    ], ["api/heap_fixed"]),
     Mutant("fixed_ceiling", "a fixed-size heap grants one byte too many", [
         ("src/api/heap_create.c", " ? 0xFFFF0 : 0x7FFF8) - 1;", " ? 0xFFFF0 : 0x7FFF8);"),
     ], ["api/heap_fixed"]),

@@ -16,15 +16,17 @@ TESTS = {
 # Arguments of mutants.Mutant.
 MUTANTS = [
     ("tail_stays", "a block that is resized in place keeps its old tail", [
-        ("src/arena/guard.c", "            memset(block + old, 0, bytes - old);\n    }\n"
+        ("src/arena/guard.c", "            fill(block, old, bytes, new_fill);\n    }\n"
          "    write_guards(heap, block, bytes);\n",
-         "            memset(block + old, 0, bytes - old);\n    }\n"),
+         "            fill(block, old, bytes, new_fill);\n    }\n"),
     ], ["api/heap_checked"]),
     ("free_unfilled", "freed memory is not filled", [
-        ("src/arena/guard.c", "        fill(block, 0, bytes, free_fill);\n", "        ;\n"),
+        ("src/arena/guard.c", "        mole_guard_freed(span->heap, block, bytes);\n",
+         "        ;\n"),
     ], ["api/heap_checked"]),
     ("free_unwatched", "validation of a heap does not look at free slots", [
-        ("src/arena/guard.c", "        return mole_guard_is_dead(span, index);\n"
+        ("src/arena/guard.c",
+         "        return mole_guard_is_dead(span, span->base + index * span->block_bytes);\n"
          "    return guards", "        return true;\n    return guards"),
     ], ["api/heap_checked"]),
     ("growth_unfilled", "what a block grows by is not filled", [
@@ -52,13 +54,50 @@ MUTANTS = [
          "    return false;\n"),
     ], ["api/heap_damage"]),
     ("double_free_unseen", "a hardened heap only refuses a double free", [
-        ("src/arena/corruption.c", "what == is_free && heap->checks & MOLE_GUARD_HARD;",
-         "false;"),
+        ("src/arena/corruption.c",
+         "    if (!load_rlx(&ends_process_a) && !(heap->checks & MOLE_GUARD_HARD))\n"
+         "        return;\n    const char", "    if (!load_rlx(&ends_process_a))\n"
+         "        return;\n    const char"),
     ], ["misuse/heap_hardened"]),
     ("canary_unseen", "a free does not look at the canary", [
         ("src/tcache/guarding.c", "    mole_guarding_check(span, block);\n    tell(block);\n",
          "    tell(block);\n"),
     ], ["misuse/heap_hardened"]),
+    ("fixed_unpadded", "blocks of fixed-size heaps have no room for their guards", [
+        ("src/arena/fixed.h", "mole_fixed_granules(bytes + fixed->pad);",
+         "mole_fixed_granules(bytes);"),
+    ], ["api/heap_checked"]),
+    ("fixed_unguarded", "a fixed-size heap's blocks get no guards", [
+        ("src/tcache/block.c", "unlikely(use->heap->fixed) && likely(!use->heap->checks)",
+         "unlikely(use->heap->fixed)"),
+    ], ["api/heap_checked"]),
+    ("fixed_free_unwatched", "what is free of a fixed-size heap is not looked at", [
+        ("src/arena/guard.c", "           is_filled(at, (behind - granule) * MOLE_GRANULE, "
+         "free_fill);\n", "           behind;\n"),
+    ], ["api/heap_checked"]),
+    ("fixed_guards_unwatched", "validation of a fixed-size heap skips live blocks", [
+        ("src/arena/guard.c", "        return guards_are_whole(span->heap, at, bytes);\n",
+         "        return true;\n"),
+    ], ["api/heap_checked"]),
+    ("fixed_shrunk_unfilled", "what a block of a fixed-size heap gives up is not filled", [
+        ("src/arena/fixed.c", "        mole_guard_freed(fixed->span->heap, end, "
+         "(old - now) * MOLE_GRANULE);\n", "        (void)end;\n"),
+    ], ["api/heap_checked"]),
+    ("fixed_risen_unfilled", "what is new of a fixed-size heap is not filled as free", [
+        ("src/arena/fixed.c", "                     (high - fixed->high) * MOLE_GRANULE);\n"
+         "    fixed->high", "                     0);\n    fixed->high"),
+    ], ["misuse/heap_hardened"]),
+    ("fixed_hoards_guarded", "caches keep blocks of a fixed-size heap with checks", [
+        ("src/arena/fixed.c", "heap->checks ? 0 : (fixed->end - 1)", "(fixed->end - 1)"),
+    ], ["api/heap_checked"]),
+    ("fixed_blameless", "a fixed-size heap that is hardened only refuses a double free", [
+        ("src/arena/corruption.c", "is_free_in_fixed(span, address) ? is_free",
+         "is_free_in_fixed(span, address) && false ? is_free"),
+    ], ["misuse/heap_hardened"]),
+    ("fixed_unrepaired", "a fork's child leaves guards half done in a fixed-size heap", [
+        ("src/arena/guard.c", "    if (bytes != MOLE_LARGE_FREE)\n"
+         "        write_guards(span->heap, block, bytes);\n", "    (void)bytes;\n"),
+    ], ["checked"]),
     ("one_canary", "all blocks of a hardened heap have one canary", [
         ("src/arena/guard.c", "heap->secret ^ (uintptr_t)block;", "heap->secret;"),
     ], ["misuse/heap_hardened"]),

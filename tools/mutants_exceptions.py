@@ -94,7 +94,10 @@ MUTANTS = [
     ], ["misuse/corruption"]),
     ("always_terminates", "corruption ends the process though nobody asked for that", [
         ("src/arena/corruption.c",
-         "    if (!load_rlx(&ends_process_a) && !is_its_own)\n        return;\n", ""),
+         "    if (!load_rlx(&ends_process_a) && !(heap->checks & MOLE_GUARD_HARD))\n"
+         "        return;\n    const", "    const"),
+        ("src/arena/corruption.c",
+         "    if (!load_rlx(&ends_process_a) && what != is_free)\n        return;\n", ""),
     ], ["misuse/corruption"]),
     ("resize_goes_on", "HeapReAlloc does not end the process", [
         ("src/api/heap.c", "    mole_corruption_blame(failure->heap, failure->function, "

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/fixed_walk.h"
 #include "arena/guard.h"
 #include "arena/span_map.h"
 #include "base/check.h"
@@ -34,6 +35,14 @@ void mole_corruption_found(const struct mole_heap *heap, const void *block,
 
 static const char is_free[] = "it is free";
 
+static bool is_free_in_fixed(const struct mole_span *span, const void *address)
+{
+    mole_arena_enter(&span->heap->arena);
+    bool is_it = mole_fixed_walk_is_free(span->fixed, address);
+    mole_arena_leave(&span->heap->arena);
+    return is_it;
+}
+
 /* What is at an address that is no live block of the heap. */
 static const char *find_out(const struct mole_heap *heap, const void *address)
 {
@@ -43,6 +52,8 @@ static const char *find_out(const struct mole_heap *heap, const void *address)
         return "no block is there, or not any more";
     if (span->heap != heap)
         return span->heap->is_sized ? "it belongs to another heap" : "it is malloc's";
+    if (span->kind == MOLE_SPAN_FIXED)
+        return is_free_in_fixed(span, address) ? is_free : "it is inside a block";
     if (span->kind == MOLE_SPAN_LARGE || !mole_span_index(span, address, &index))
         return "it is inside a block";
     return is_free;
@@ -51,9 +62,10 @@ static const char *find_out(const struct mole_heap *heap, const void *address)
 void mole_corruption_blame(const struct mole_heap *heap, const char *function,
                            const void *address)
 {
+    if (!load_rlx(&ends_process_a) && !(heap->checks & MOLE_GUARD_HARD))
+        return;
     const char *what = find_out(heap, address);
-    bool is_its_own = what == is_free && heap->checks & MOLE_GUARD_HARD;
-    if (!load_rlx(&ends_process_a) && !is_its_own)
+    if (!load_rlx(&ends_process_a) && what != is_free)
         return;
     if (strcmp(function, "HeapFree") == 0 && what == is_free)
         what = "double free";

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/guard.h"
 #include "arena/region.h"
 #include "arena/span_map.h"
 #include "base/check.h"
@@ -139,15 +140,17 @@ static void remove_extent(struct mole_fixed *fixed, size_t granule, size_t granu
         fixed->filled[class / 64] &= ~((uint64_t)1 << class % 64);
 }
 
-/* Insert an extent however long it is. */
+/*
+ * Insert an extent however long it is: what makes it one of several comes first, for that
+ * is taken first. So memory is put to use from below.
+ */
 static void insert_all(struct mole_fixed *fixed, size_t granule, size_t granules)
 {
-    for (; granules > MOLE_FIXED_LONGEST; granules -= MOLE_FIXED_LONGEST) {
-        insert(fixed, granule, MOLE_FIXED_LONGEST);
-        granule += MOLE_FIXED_LONGEST;
-    }
-    if (granules)
-        insert(fixed, granule, granules);
+    size_t part = granules % MOLE_FIXED_LONGEST;
+    if (part)
+        insert(fixed, granule, part);
+    for (; part < granules; part += MOLE_FIXED_LONGEST)
+        insert(fixed, granule + part, MOLE_FIXED_LONGEST);
 }
 
 /* The first class from this one on that has an extent; MOLE_FIXED_CLASSES: none. */
@@ -207,6 +210,8 @@ static void rise(struct mole_fixed *fixed, size_t high)
         fixed->mapped = 1 + last / MOLE_GRANULE;
         fence_compiler();
     }
+    mole_guard_freed(fixed->span->heap, mole_fixed_at(fixed, fixed->high),
+                     (high - fixed->high) * MOLE_GRANULE);
     fixed->high = high;
 }
 
@@ -260,8 +265,9 @@ void mole_fixed_give(struct mole_fixed *fixed, size_t granule, size_t granules)
 
 bool mole_fixed_resize(struct mole_fixed *fixed, size_t granule, size_t bytes)
 {
-    size_t old = mole_fixed_granules(mole_fixed_entry(fixed, granule) & ~MOLE_FIXED_LIVE);
-    size_t now = mole_fixed_granules(bytes);
+    uint32_t entry = mole_fixed_entry(fixed, granule);
+    size_t old = mole_fixed_length(fixed, entry & ~MOLE_FIXED_LIVE);
+    size_t now = mole_fixed_length(fixed, bytes);
     size_t behind = length_behind(fixed, granule + old);
     if (now > old + behind)
         return false;
@@ -272,6 +278,9 @@ bool mole_fixed_resize(struct mole_fixed *fixed, size_t granule, size_t bytes)
         if (granule + now > fixed->high)
             rise(fixed, granule + now);
     }
+    char *end = mole_fixed_at(fixed, granule + now);
+    if (now < old)
+        mole_guard_freed(fixed->span->heap, end, (old - now) * MOLE_GRANULE);
     set_entry(fixed, granule, MOLE_FIXED_LIVE | (uint32_t)bytes);
     if (now < old)
         mole_fixed_give(fixed, granule + now, old - now);
@@ -304,11 +313,14 @@ static void set_trees(struct mole_fixed *fixed)
     }
 }
 
-static void lay_out(struct mole_fixed *fixed, const struct mole_run *home)
+static void lay_out(struct mole_fixed *fixed, const struct mole_heap *heap)
 {
+    const struct mole_run *home = heap->home;
     char *table = home->base + table_offset(fixed->limits.maximum_bytes);
     fixed->origin = home->base + MOLE_PAGE - MOLE_GRANULE;
     fixed->end = end_for(fixed->limits.maximum_bytes);
+    fixed->pad = heap->pad;
+    fixed->share = heap->checks ? 0 : (fixed->end - 1) / MOLE_FIXED_SHARE;
     fixed->entry_a = (_Atomic(uint32_t) *)(void *)table;
     fixed->sets = table + table_bytes(fixed->end);
     fixed->sets_bytes = sets_bytes(fixed->end);
@@ -316,7 +328,7 @@ static void lay_out(struct mole_fixed *fixed, const struct mole_run *home)
         clear(table, (size_t)(fixed->sets - table) + fixed->sets_bytes);
     set_trees(fixed);
     fixed->high = fixed->mapped = 1;
-    fixed->credit = (fixed->end - 1) / MOLE_FIXED_SHARE;
+    fixed->credit = fixed->share;
     insert_all(fixed, 1, fixed->end - 1);
 }
 
@@ -341,7 +353,7 @@ bool mole_fixed_create(struct mole_heap *heap, const struct mole_fixed_limits *l
         return false;
     }
     fixed->limits = *limits;
-    lay_out(fixed, heap->home);
+    lay_out(fixed, heap);
     heap->fixed = fixed;
     describe(fixed->span, heap);
     if (limits->initial_bytes > MOLE_PAGE)
@@ -375,9 +387,9 @@ void mole_fixed_rebuild(struct mole_fixed *fixed)
             continue;
         }
         insert_all(fixed, free, granule - free);
-        granule += mole_fixed_granules(entry & ~MOLE_FIXED_LIVE);
+        granule += mole_fixed_length(fixed, entry & ~MOLE_FIXED_LIVE);
         free = granule;
     }
     insert_all(fixed, free, fixed->end - free);
-    fixed->credit = (fixed->end - 1) / MOLE_FIXED_SHARE;
+    fixed->credit = fixed->share;
 }

@@ -11,8 +11,9 @@
  *                 one more, unless it is one of these: how far it is from the first
  *   all others    0
  *
- * A block of n bytes has the granules that n bytes need, one if n is 0, and no more: so
- * the size of the request tells its extent. Free extents that touch are one.
+ * A block of n bytes has the granules that n bytes and the guards of a heap with checks
+ * need, one if that is 0, and no more: so the size of the request tells its extent. Free
+ * extents that touch are one.
  *
  * Free extents are found by their length, through two levels: a class for each power of
  * two, four for each of these from 8 granules on. Each class has a set (bit_tree.h) of
@@ -68,7 +69,9 @@ struct mole_fixed {
      *   keeps    an entry within a block or a free extent is not live
      */
     _Atomic(uint32_t) *entry_a;
-    size_t end; /* granules are below this */
+    size_t end;   /* granules are below this */
+    size_t pad;   /* bytes of guards behind each block: guard.h */
+    size_t share; /* granules that caches may hold; 0 if the heap has checks */
     struct mole_fixed_limits limits;
     struct mole_span *span; /* what the span map says of the memory */
     char *sets;             /* the trees' words */
@@ -86,6 +89,12 @@ struct mole_fixed {
 mole_hot size_t mole_fixed_granules(size_t bytes)
 {
     return (bytes - 1 + !bytes) / MOLE_GRANULE + 1;
+}
+
+/* The same with the guards that the heap's blocks have behind them. */
+static inline size_t mole_fixed_length(const struct mole_fixed *fixed, size_t bytes)
+{
+    return mole_fixed_granules(bytes + fixed->pad);
 }
 
 static inline char *mole_fixed_at(const struct mole_fixed *fixed, size_t granule)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/fixed_walk.h"
 
+#include "arena/guard.h"
 #include "arena/span_map.h"
 
 static bool is_live(const struct mole_fixed *fixed, size_t granule)
@@ -8,14 +9,22 @@ static bool is_live(const struct mole_fixed *fixed, size_t granule)
     return mole_fixed_entry(fixed, granule) & MOLE_FIXED_LIVE;
 }
 
-/*
- * Granules of what begins there; of a block in a cache, up to the next one that is set.
- */
-static size_t length_of(const struct mole_fixed *fixed, size_t granule)
+bool mole_fixed_walk_is_free(const struct mole_fixed *fixed, const void *address)
+{
+    size_t granule = mole_fixed_granule(fixed, address);
+    if (granule - 1 >= fixed->high - 1)
+        return false;
+    size_t first = granule; /* of the block or extent, or within a free one */
+    while (first > 1 && !mole_fixed_entry(fixed, first))
+        first--;
+    return !(mole_fixed_entry(fixed, first) & MOLE_FIXED_LIVE);
+}
+
+size_t mole_fixed_walk_length(const struct mole_fixed *fixed, size_t granule)
 {
     uint32_t entry = mole_fixed_entry(fixed, granule);
     if (entry & MOLE_FIXED_LIVE)
-        return mole_fixed_granules(entry & ~MOLE_FIXED_LIVE);
+        return mole_fixed_length(fixed, entry & ~MOLE_FIXED_LIVE);
     if (mole_fixed_is(entry, MOLE_FIXED_FREE))
         return entry & MOLE_FIXED_NUMBER;
     return 1;
@@ -25,7 +34,7 @@ static size_t length_of(const struct mole_fixed *fixed, size_t granule)
 static size_t skip_free(const struct mole_fixed *fixed, size_t granule)
 {
     while (granule < fixed->end && !is_live(fixed, granule))
-        granule += length_of(fixed, granule);
+        granule += mole_fixed_walk_length(fixed, granule);
     return granule < fixed->end ? granule : fixed->end;
 }
 
@@ -83,7 +92,7 @@ enum mole_walk_result mole_fixed_walk_next(const struct mole_fixed *fixed,
     if (granule == 0 || granule >= fixed->end)
         return MOLE_WALK_UNKNOWN;
     if (is_live(fixed, granule))
-        return find(fixed, granule + length_of(fixed, granule), entry);
+        return find(fixed, granule + mole_fixed_walk_length(fixed, granule), entry);
     if (!begins_free(fixed, granule))
         return MOLE_WALK_UNKNOWN;
     size_t end = committed_end(fixed);
@@ -112,7 +121,7 @@ size_t mole_fixed_walk_largest_free(const struct mole_fixed *fixed)
     while (granule < fixed->end) {
         size_t next = skip_free(fixed, granule);
         most = next - granule > most ? next - granule : most;
-        granule = next < fixed->end ? next + length_of(fixed, next) : next;
+        granule = next < fixed->end ? next + mole_fixed_walk_length(fixed, next) : next;
     }
     return most * MOLE_GRANULE;
 }
@@ -122,14 +131,14 @@ void mole_fixed_walk_census(const struct mole_fixed *fixed, struct mole_census *
     census->reserved_bytes = fixed->limits.maximum_bytes;
     census->committed_bytes = mole_fixed_committed(fixed);
     for (size_t granule = 1; (granule = skip_free(fixed, granule)) < fixed->end;
-         granule += length_of(fixed, granule))
+         granule += mole_fixed_walk_length(fixed, granule))
         census->live_bytes += mole_fixed_entry(fixed, granule) & ~MOLE_FIXED_LIVE;
 }
 
 /* Whether the free extent that begins there is told of as it must be. */
 static bool extent_is_right(const struct mole_fixed *fixed, size_t granule)
 {
-    size_t length = length_of(fixed, granule);
+    size_t length = mole_fixed_walk_length(fixed, granule);
     if (length == 0 || length > fixed->end - granule)
         return false;
     uint32_t last = mole_fixed_entry(fixed, granule + length - 1);
@@ -158,7 +167,7 @@ static size_t count_members(const struct mole_fixed *fixed)
 static bool block_is_right(const struct mole_fixed *fixed, size_t granule)
 {
     uint32_t bytes = mole_fixed_entry(fixed, granule) & ~MOLE_FIXED_LIVE;
-    size_t length = mole_fixed_granules(bytes);
+    size_t length = mole_fixed_length(fixed, bytes);
     if (bytes > fixed->limits.most_bytes || length > fixed->end - granule)
         return false;
     for (size_t next = granule + 1; next < granule + length; next++)
@@ -175,7 +184,8 @@ static bool entry_is_right(const struct mole_fixed *fixed, size_t granule, size_
         return block_is_right(fixed, granule);
     if (!mole_fixed_is(entry, MOLE_FIXED_FREE))
         return !entry || mole_fixed_is(entry, MOLE_FIXED_CACHED);
-    bool is_joined = !before || before + length_of(fixed, granule) > MOLE_FIXED_LONGEST;
+    bool is_joined =
+        !before || before + mole_fixed_walk_length(fixed, granule) > MOLE_FIXED_LONGEST;
     return is_joined && extent_is_right(fixed, granule);
 }
 
@@ -187,7 +197,7 @@ static bool table_is_right(const struct mole_fixed *fixed)
         if (!entry_is_right(fixed, granule, before))
             return false;
         bool is_free = mole_fixed_is(mole_fixed_entry(fixed, granule), MOLE_FIXED_FREE);
-        size_t length = length_of(fixed, granule);
+        size_t length = mole_fixed_walk_length(fixed, granule);
         before = is_free ? length : 0;
         extents += is_free;
         granule += length;
@@ -203,5 +213,5 @@ bool mole_fixed_walk_is_right(const struct mole_fixed *fixed, bool is_quiet)
             return false;
     return span->fixed == fixed && fixed->high <= fixed->mapped &&
            fixed->mapped <= 1 + fixed->limits.maximum_bytes / MOLE_GRANULE &&
-           (!is_quiet || table_is_right(fixed));
+           (!is_quiet || (table_is_right(fixed) && mole_guard_is_right(span)));
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/fixed_walk.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 #include "os/random.h"
@@ -93,7 +94,7 @@ static void write_guards(const struct mole_heap *heap, char *block, size_t bytes
 {
     char *end = block + bytes;
     if (heap->checks & MOLE_GUARD_TAIL) {
-        memset(end, bytes < MOLE_GUARD_APART ? tail_fill : 0, TAIL);
+        memset(end, mole_guard_is_apart(heap, bytes) ? 0 : tail_fill, TAIL);
         end += TAIL;
     }
     if (heap->checks & MOLE_GUARD_HARD) {
@@ -107,7 +108,7 @@ static bool guards_are_whole(const struct mole_heap *heap, const char *block,
 {
     const unsigned char *end = (const unsigned char *)block + bytes;
     if (heap->checks & MOLE_GUARD_TAIL) {
-        bool has_tail = bytes < MOLE_GUARD_APART;
+        bool has_tail = !mole_guard_is_apart(heap, bytes);
         for (size_t i = 0; has_tail && i < TAIL; i++)
             if (end[i] != tail_fill)
                 return false;
@@ -128,29 +129,41 @@ void mole_guard_resized(struct mole_heap *heap, char *block, size_t old, size_t 
                         bool is_clear)
 {
     if (bytes > old && (heap->checks & MOLE_GUARD_FILL) && !is_clear) {
-        if (bytes < MOLE_GUARD_APART)
-            fill(block, old, bytes, new_fill);
-        else
+        if (mole_guard_is_apart(heap, bytes))
             memset(block + old, 0, bytes - old);
+        else
+            fill(block, old, bytes, new_fill);
     }
     write_guards(heap, block, bytes);
 }
 
+/* What is free once the live block is not. */
+static size_t room_of(const struct mole_span *span, const char *block)
+{
+    if (span->kind == MOLE_SPAN_LARGE)
+        return load_rlx(&span->bytes_a);
+    if (span->kind == MOLE_SPAN_SLAB)
+        return span->block_bytes;
+    return mole_fixed_length(span->fixed, mole_span_bytes(span, block)) * MOLE_GRANULE;
+}
+
+void mole_guard_freed(const struct mole_heap *heap, char *start, size_t bytes)
+{
+    if (heap->checks & MOLE_GUARD_FILL)
+        fill(start, 0, bytes, free_fill);
+}
+
 void mole_guard_died(const struct mole_span *span, char *block)
 {
-    if (!(span->heap->checks & MOLE_GUARD_FILL))
-        return;
-    bool is_large = span->kind == MOLE_SPAN_LARGE;
-    size_t bytes = is_large ? load_rlx(&span->bytes_a) : span->block_bytes;
-    if (bytes < MOLE_GUARD_APART)
-        fill(block, 0, bytes, free_fill);
+    size_t bytes = room_of(span, block);
+    if (!mole_guard_is_apart(span->heap, bytes))
+        mole_guard_freed(span->heap, block, bytes);
 }
 
 void mole_guard_carved(const struct mole_span *span, size_t index, size_t count)
 {
-    if (span->heap->checks & MOLE_GUARD_FILL)
-        fill(span->base + index * span->block_bytes, 0, count * span->block_bytes,
-             free_fill);
+    mole_guard_freed(span->heap, span->base + index * span->block_bytes,
+                     count * span->block_bytes);
 }
 
 bool mole_guard_is_whole(const struct mole_span *span, const char *block)
@@ -158,11 +171,10 @@ bool mole_guard_is_whole(const struct mole_span *span, const char *block)
     return guards_are_whole(span->heap, block, mole_span_bytes(span, block));
 }
 
-bool mole_guard_is_dead(const struct mole_span *span, size_t index)
+bool mole_guard_is_dead(const struct mole_span *span, const char *block)
 {
     return !(span->heap->checks & MOLE_GUARD_FILL) ||
-           is_filled(span->base + index * span->block_bytes, span->block_bytes,
-                     free_fill);
+           is_filled(block, room_of(span, block), free_fill);
 }
 
 /* A slot that is, or was, in somebody's use. */
@@ -170,7 +182,7 @@ static bool slot_is_right(const struct mole_span *span, size_t index)
 {
     uint16_t entry = load_rlx(&span->entry_a[index]);
     if (!mole_span_entry_is_live(entry))
-        return mole_guard_is_dead(span, index);
+        return mole_guard_is_dead(span, span->base + index * span->block_bytes);
     return guards_are_whole(span->heap, span->base + index * span->block_bytes,
                             mole_span_entry_bytes(span, entry));
 }
@@ -180,10 +192,42 @@ static bool is_live(const struct mole_span *span)
     return load_rlx(&span->bytes_a) != MOLE_LARGE_FREE;
 }
 
+/* The same of what begins at a granule, up to `behind`. */
+static bool granules_are_right(const struct mole_span *span, size_t granule,
+                               size_t behind)
+{
+    const char *at = mole_fixed_at(span->fixed, granule);
+    size_t bytes = mole_fixed_bytes(span->fixed, at);
+    if (bytes != MOLE_LARGE_FREE)
+        return guards_are_whole(span->heap, at, bytes);
+    return !(span->heap->checks & MOLE_GUARD_FILL) ||
+           is_filled(at, (behind - granule) * MOLE_GRANULE, free_fill);
+}
+
+/* Behind what begins there of the memory that was ever used. */
+static size_t behind_granule(const struct mole_fixed *fixed, size_t granule)
+{
+    size_t behind = granule + mole_fixed_walk_length(fixed, granule);
+    return behind < fixed->high ? behind : fixed->high;
+}
+
+static bool fixed_is_right(const struct mole_span *span)
+{
+    for (size_t granule = 1; granule < span->fixed->high;) {
+        size_t behind = behind_granule(span->fixed, granule);
+        if (!granules_are_right(span, granule, behind))
+            return false;
+        granule = behind;
+    }
+    return true;
+}
+
 bool mole_guard_is_right(const struct mole_span *span)
 {
     if (!span->heap->checks)
         return true;
+    if (span->kind == MOLE_SPAN_FIXED)
+        return fixed_is_right(span);
     if (span->kind == MOLE_SPAN_LARGE)
         return !is_live(span) || mole_guard_is_whole(span, span->base);
     for (size_t index = 0; index < span->fresh; index++)
@@ -202,12 +246,36 @@ static void repair_slot(const struct mole_span *span, size_t index)
         mole_guard_carved(span, index, 1);
 }
 
+/* What a fixed-size heap has free is filled before it comes to be. */
+static void repair_in_fixed(const struct mole_span *span, char *block)
+{
+    size_t bytes = mole_fixed_bytes(span->fixed, block);
+    if (bytes != MOLE_LARGE_FREE)
+        write_guards(span->heap, block, bytes);
+}
+
+static void repair_fixed(const struct mole_span *span)
+{
+    const struct mole_fixed *fixed = span->fixed;
+    size_t behind;
+    for (size_t granule = 1; granule < fixed->high; granule = behind) {
+        char *at = mole_fixed_at(fixed, granule);
+        behind = behind_granule(fixed, granule);
+        if (mole_fixed_bytes(fixed, at) == MOLE_LARGE_FREE)
+            mole_guard_freed(span->heap, at, (behind - granule) * MOLE_GRANULE);
+        else
+            repair_in_fixed(span, at);
+    }
+}
+
 void mole_guard_repair_block(const struct mole_span *span, char *block)
 {
     size_t index;
     if (span->kind == MOLE_SPAN_SLAB) {
         if (mole_span_index(span, block, &index) && index < span->fresh)
             repair_slot(span, index);
+    } else if (span->kind == MOLE_SPAN_FIXED) {
+        repair_in_fixed(span, block);
     } else if (is_live(span)) {
         write_guards(span->heap, span->base, load_rlx(&span->bytes_a));
     }
@@ -217,6 +285,8 @@ void mole_guard_repair(const struct mole_span *span)
 {
     if (span->kind == MOLE_SPAN_LARGE)
         mole_guard_repair_block(span, span->base);
+    if (span->kind == MOLE_SPAN_FIXED)
+        repair_fixed(span);
     for (size_t index = 0; span->kind == MOLE_SPAN_SLAB && index < span->fresh; index++)
         repair_slot(span, index);
 }

@@ -6,7 +6,8 @@
  *
  *   a live block     | bytes asked for | tail: 16 x AB | canary | rest of the slot |
  *   new bytes        BAADF00D, whole DWORDs
- *   a free slot      FEEEFEEE all over, from the moment it is carved
+ *   a free slot      FEEEFEEE all over, from the moment it is carved; likewise what is
+ *                    free of a fixed-size heap, from the first use of memory behind it
  *
  * Tails and fills are Windows' (spec 2.15), with their exception: what is
  * MOLE_GUARD_APART bytes or larger is new memory there, all zero, and so is what follows
@@ -70,10 +71,18 @@ static inline bool mole_guard_is_debug(const struct mole_heap *heap)
     return heap->checks & ~(unsigned)MOLE_GUARD_HARD;
 }
 
+/*
+ * Whether the block is one that Windows maps by itself, which a fixed-size heap has not.
+ */
+static inline bool mole_guard_is_apart(const struct mole_heap *heap, size_t bytes)
+{
+    return bytes >= MOLE_GUARD_APART && !heap->fixed;
+}
+
 /* Whether a new block has to be clear although nobody asked for that. */
 static inline bool mole_guard_is_clear(const struct mole_heap *heap, size_t bytes)
 {
-    return bytes >= MOLE_GUARD_APART &&
+    return mole_guard_is_apart(heap, bytes) &&
            (heap->checks & (MOLE_GUARD_TAIL | MOLE_GUARD_FILL));
 }
 
@@ -89,16 +98,24 @@ void mole_guard_resized(struct mole_heap *heap, char *block, size_t old, size_t 
 /* A block that ends here. It is still live in its table. */
 void mole_guard_died(const struct mole_span *span, char *block);
 
+/* Memory that is free from now on, other than by a block's end. */
+void mole_guard_freed(const struct mole_heap *heap, char *start, size_t bytes);
+
 /* Slots that come to be: `count` from the one with this index on. */
 void mole_guard_carved(const struct mole_span *span, size_t index, size_t count);
 
 /* What is right behind the live block is as it was written. */
 bool mole_guard_is_whole(const struct mole_span *span, const char *block);
 
-/* A free slot is as it was left. */
-bool mole_guard_is_dead(const struct mole_span *span, size_t index);
+/*
+ * A slot that was free until now, or a new block of a fixed-size heap, is as it was left.
+ */
+bool mole_guard_is_dead(const struct mole_span *span, const char *block);
 
-/* All slots ever used of a slab, and all large blocks, are as they should be. */
+/*
+ * All slots ever used of a slab, all large blocks, and what was ever used of a fixed-size
+ * heap are as they should be.
+ */
 bool mole_guard_is_right(const struct mole_span *span);
 
 /* In a fork's child: make them so; or one block, or slot, of the span. */

@@ -135,7 +135,7 @@ static struct mole_heap *create(uint32_t flags, struct mole_pool_slots *slots,
     if (!home)
         goto fail_span;
     move_in(heap, flags, home, first);
-    heap->checks = heap->pad = 0;
+    mole_guard_begin(heap);
     return heap;
 fail_span:
     mole_span_give(first);
@@ -157,7 +157,6 @@ struct mole_heap *mole_heap_create(uint32_t flags, struct mole_pool_slots *slots
         return NULL;
     heap->home->is_cut = 1;
     heap->home->free_pages = 0xfffe;
-    mole_guard_begin(heap);
     appear(heap);
     return heap;
 }

@@ -64,10 +64,10 @@ static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t 
     return try_alloc(use, class, bytes, align, zero);
 }
 
-static void *alloc_in_fixed(struct mole_use *use, size_t bytes, unsigned how)
+static void *alloc_in_fixed(struct mole_use *use, size_t bytes, bool zero)
 {
     void *block = mole_fixed_cache_alloc(use->heap, use->cache, bytes);
-    return block && (how & MOLE_BLOCK_ZERO) ? memset(block, 0, bytes) : block;
+    return block && zero ? memset(block, 0, bytes) : block;
 }
 
 /* Of the class that has room for it; `zero` is not asked of a slab's that has guards. */
@@ -85,7 +85,9 @@ static mole_slow void *alloc_guarded(struct mole_use *use, unsigned class, size_
     bool is_slab = class < MOLE_CLASS_COUNT;
     bool is_clear = zero || mole_guard_is_clear(use->heap, bytes);
     void *before = mole_guarding_begin(use->heap);
-    void *block = alloc_of_class(use, class, bytes, align, is_clear && !is_slab);
+    void *block = use->heap->fixed
+                      ? alloc_in_fixed(use, bytes, false)
+                      : alloc_of_class(use, class, bytes, align, is_clear && !is_slab);
     if (block)
         mole_guarding_born(use->heap, block, bytes, zero);
     mole_guarding_end(before);
@@ -95,10 +97,10 @@ static mole_slow void *alloc_guarded(struct mole_use *use, unsigned class, size_
 /* Inside the operation. */
 static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, unsigned how)
 {
-    if (unlikely(use->heap->fixed))
-        return alloc_in_fixed(use, bytes, how);
     unsigned class = MOLE_CLASS_COUNT;
     bool zero = how & MOLE_BLOCK_ZERO;
+    if (unlikely(use->heap->fixed) && likely(!use->heap->checks))
+        return alloc_in_fixed(use, bytes, zero);
     size_t padded = mole_guard_padded(use->heap, bytes);
     if (padded <= MOLE_SLAB_MAX && align <= MOLE_PAGE && !(how & MOLE_BLOCK_APART))
         class = mole_size_class_aligned(padded, align);
@@ -147,7 +149,8 @@ size_t mole_block_room(const struct mole_span *span, const void *block)
         return mole_round_up(mole_guard_padded(span->heap, load_rlx(&span->bytes_a)),
                              MOLE_PAGE);
     if (span->kind == MOLE_SPAN_FIXED)
-        return mole_fixed_granules(mole_span_bytes(span, block)) * MOLE_GRANULE;
+        return mole_fixed_length(span->fixed, mole_span_bytes(span, block)) *
+               MOLE_GRANULE;
     return span->block_bytes;
 }
 

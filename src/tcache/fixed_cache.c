@@ -88,7 +88,7 @@ void *mole_fixed_cache_alloc(struct mole_heap *heap, struct mole_tcache *cache,
               : NULL;
     if (block)
         return block;
-    size_t granules = mole_fixed_granules(bytes);
+    size_t granules = mole_fixed_length(fixed, bytes);
     mole_arena_enter(&heap->arena);
     size_t granule = mole_fixed_take(fixed, granules);
     if (unlikely(!granule) && cache && cache->fixed.granted) {
@@ -132,7 +132,7 @@ void mole_fixed_cache_free(struct mole_heap *heap, struct mole_tcache *cache,
     if (cache && mole_fixed_cache_push(&cache->fixed, block))
         return;
     size_t granule = mole_fixed_granule(fixed, block);
-    size_t granules = mole_fixed_granules(mole_fixed_bytes(fixed, block));
+    size_t granules = mole_fixed_length(fixed, mole_fixed_bytes(fixed, block));
     mole_arena_enter(&heap->arena);
     if (cache)
         make_room(fixed, cache, granules);
@@ -150,7 +150,7 @@ bool mole_fixed_cache_resize(struct mole_heap *heap, const void *block, size_t b
         return false;
     size_t granule = mole_fixed_granule(fixed, block);
     size_t old = mole_fixed_bytes(fixed, block);
-    bool is_done = mole_fixed_granules(old) == mole_fixed_granules(bytes);
+    bool is_done = mole_fixed_length(fixed, old) == mole_fixed_length(fixed, bytes);
     if (is_done) {
         store_rlx(&fixed->entry_a[granule], MOLE_FIXED_LIVE | (uint32_t)bytes);
         return true;
@@ -185,7 +185,7 @@ static bool have_blocks(struct mole_heap *heap)
 {
     const struct mole_fixed *fixed = heap->fixed;
     mole_arena_enter(&heap->arena);
-    bool is_granted = fixed->credit < (fixed->end - 1) / MOLE_FIXED_SHARE;
+    bool is_granted = fixed->credit < fixed->share;
     mole_arena_leave(&heap->arena);
     return is_granted;
 }

@@ -11,7 +11,8 @@
  *
  * What all caches hold is bounded: each has been granted a share of the heap's credit,
  * 1/64 of its memory, and gives blocks to the arena before it exceeds that. Before an
- * allocation fails, and for HeapCompact, all of them give back all they hold.
+ * allocation fails, and for HeapCompact, all of them give back all they hold. Heaps with
+ * checks have no credit: what is freed there must be seen to be.
  *
  * A cache's stacks are its owner's, inside an operation that the gate knows of, or who
  * has the gate. No label is needed: blocks go between threads under the arena's lock.

@@ -63,10 +63,9 @@ void mole_guarding_check(const struct mole_span *span, void *block)
 void mole_guarding_born(struct mole_heap *heap, void *block, size_t bytes, bool zero)
 {
     const struct mole_span *span = mole_span_map_find(block);
-    size_t index;
     tell(block);
-    if (span->kind == MOLE_SPAN_SLAB && mole_span_index(span, block, &index)) {
-        if (!mole_guard_is_dead(span, index))
+    if (span->kind != MOLE_SPAN_LARGE) {
+        if (!mole_guard_is_dead(span, block))
             mole_corruption_found(heap, block, "written to after it was freed");
         if (zero)
             memset(block, 0, bytes);

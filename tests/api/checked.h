@@ -11,7 +11,7 @@
 
 /*
  * A case about a heap with checks. It runs on a heap that was created so, on one that has
- * them by global_flag, and on the process heap likewise:
+ * them by global_flag, on the process heap likewise, and on such heaps of a fixed size:
  *     CHECKED_CASE(heap_checked, sentence, HEAP_TAIL_CHECKING_ENABLED, "0x10") { ... }
  */
 #define CHECKED_CASE(suite, sentence, flags, global)    \
@@ -34,6 +34,19 @@
         configure("global_flag:" global);               \
         suite##_##sentence##_body(GetProcessHeap());    \
     }                                                   \
+    Test(suite, of_fixed_size_##sentence)               \
+    {                                                   \
+        HANDLE heap = create_fixed(flags);              \
+        suite##_##sentence##_body(heap);                \
+        destroy_heap(heap);                             \
+    }                                                   \
+    Test(suite, of_fixed_size_by_flag_##sentence)       \
+    {                                                   \
+        configure("global_flag:" global);               \
+        HANDLE heap = create_fixed(0);                  \
+        suite##_##sentence##_body(heap);                \
+        destroy_heap(heap);                             \
+    }                                                   \
     static void suite##_##sentence##_body(HANDLE heap)
 
 enum { TAIL_BYTES = 16, TAIL_BYTE = 0xAB };
@@ -43,6 +56,18 @@ static const uint32_t freed_dword = 0xFEEEFEEE;
 static inline void configure(const char *conf)
 {
     require(mh_configure(conf) == 0, "mh_configure refuses %s", conf);
+}
+
+/* The case is about a heap of a fixed size: no block of it is larger than some. */
+static bool is_fixed;
+enum { FIXED_MAXIMUM = 64 << 20, FIXED_MOST = 0x7FFF7 };
+
+static inline HANDLE create_fixed(DWORD flags)
+{
+    HANDLE heap = HeapCreate(flags, 0, FIXED_MAXIMUM);
+    require(heap != NULL, "HeapCreate gave no heap of a fixed size");
+    is_fixed = true;
+    return heap;
 }
 
 static inline uint32_t dword_at(const void *block, size_t offset)
@@ -73,6 +98,15 @@ static inline bool has_tail(const void *block, size_t bytes)
 static const size_t sizes[] = {0,       1,       15,    16,      17,     100,   1000,
                                8000,    30000,   30715, 30721,   65520,  65536, 100001,
                                MIB / 2, 0xFE000, MIB,   MIB + 5, 3 * MIB};
+
+/* How many of these the heap can have. */
+static inline size_t sizes_count(void)
+{
+    size_t count = LENGTH(sizes);
+    while (is_fixed && sizes[count - 1] > FIXED_MOST)
+        count--;
+    return count;
+}
 
 static inline bool is_apart(size_t bytes)
 {

@@ -31,6 +31,8 @@ CHECKED_CASE(heap_checked, case_088_every_size_has_a_tail, HEAP_TAIL_CHECKING_EN
         require(has_tail(p, bytes), "no tail behind %zu bytes", bytes);
     }
     size_t large = 3000 * 1024 + 37;
+    if (is_fixed)
+        return;
     char *p = take(heap, 0, large);
     require(is_all(p + large, 16, 0), "what is behind a large block is not zero");
     give_back(heap, p);
@@ -39,7 +41,7 @@ CHECKED_CASE(heap_checked, case_088_every_size_has_a_tail, HEAP_TAIL_CHECKING_EN
 /* Whatever was there before: new memory, as Windows maps it for each such block. */
 CHECKED_CASE(heap_checked, a_large_block_is_zero_and_so_is_what_follows, BOTH, "0x30")
 {
-    for (size_t bytes = MIB; bytes < 3 * MIB; bytes += 500003) {
+    for (size_t bytes = MIB; !is_fixed && bytes < 3 * MIB; bytes += 500003) {
         leave_dirt(heap, bytes + 5000);
         char *p = take(heap, 0, bytes);
         require(is_all(p, bytes + TAIL_BYTES, 0), "%zu bytes are not zero", bytes);
@@ -82,7 +84,7 @@ CHECKED_CASE(heap_checked, case_090_freed_memory_is_filled_and_watched,
 CHECKED_CASE(heap_checked, case_091_zeroed_memory_is_zero, HEAP_FREE_CHECKING_ENABLED,
              "0x20")
 {
-    for (size_t i = 0; i < LENGTH(sizes); i++) {
+    for (size_t i = 0; i < sizes_count(); i++) {
         char *p = take(heap, HEAP_ZERO_MEMORY, sizes[i]);
         require(is_all(p, sizes[i], 0), "%zu bytes are not zero", sizes[i]);
         memset(p, 0xCC, sizes[i]);
@@ -112,7 +114,7 @@ CHECKED_CASE(heap_checked, resizes_write_tails_and_fill_what_grows, BOTH, "0x30"
     require_written(p, 0, bytes, 0);
     for (size_t i = 1; i <= repeats(3000); i++) {
         random = stamp_word(random, i);
-        size_t to = sizes[random % LENGTH(sizes)] + random / 64 % 40;
+        size_t to = sizes[random % sizes_count()] + random / 64 % 40;
         size_t kept = to < bytes ? to : bytes;
         stamp(p, bytes, i);
         p = HeapReAlloc(heap, 0, p, to);
@@ -142,16 +144,17 @@ CHECKED_CASE(heap_checked, zeroed_growth_is_exact, BOTH, "0x30")
 
 CHECKED_CASE(heap_checked, freed_blocks_are_filled_whoever_frees, BOTH, "0x30")
 {
-    for (size_t i = 0; i < LENGTH(sizes) && sizes[i] <= 8000; i++) {
+    for (size_t i = 0; i < sizes_count() && sizes[i] <= 8000; i++) {
         char *keeper = take(heap, 0, sizes[i]), *p = take(heap, 0, sizes[i]);
         memset(p, 0xCC, sizes[i]);
         give_back(heap, p);
         require(has_dwords(p, 0, sizes[i], freed_dword), "%zu freed bytes", sizes[i]);
-        char *moved = take(heap, 0, sizes[i]);
+        char *moved = take(heap, 0, sizes[i]), *behind = take(heap, 0, sizes[i]);
         void *far = HeapReAlloc(heap, 0, moved, 40000);
         require(far != NULL && has_dwords(moved, 0, sizes[i], freed_dword),
                 "%zu bytes that a block left", sizes[i]);
         give_back(heap, far);
+        give_back(heap, behind);
         give_back(heap, keeper);
     }
 }
@@ -182,7 +185,7 @@ CHECKED_CASE(heap_checked, sizes_are_exact_for_all_who_ask, BOTH, "0x30")
     PROCESS_HEAP_ENTRY entry = {.lpData = NULL};
     void *blocks[LENGTH(sizes)];
 
-    for (size_t i = 0; i < LENGTH(sizes); i++) {
+    for (size_t i = 0; i < sizes_count(); i++) {
         blocks[i] = take(heap, 0, sizes[i]);
         sum += sizes[i];
         require(HeapSize(heap, 0, blocks[i]) == sizes[i], "HeapSize of %zu", sizes[i]);
@@ -196,7 +199,7 @@ CHECKED_CASE(heap_checked, sizes_are_exact_for_all_who_ask, BOTH, "0x30")
         if (entry.wFlags & PROCESS_HEAP_ENTRY_BUSY)
             busy += entry.cbData;
     require(busy == sum, "HeapWalk says %zu, not %zu", busy, sum);
-    for (size_t i = 0; i < LENGTH(sizes); i++)
+    for (size_t i = 0; i < sizes_count(); i++)
         give_back(heap, blocks[i]);
 }
 
@@ -205,6 +208,7 @@ CHECKED_CASE(heap_checked, random_use_keeps_the_heap_valid, BOTH, "0xf0")
     struct oracle oracle;
 
     oracle_init(&oracle, heap, 0, 1);
+    oracle.most = is_fixed ? FIXED_MOST : 0;
     for (size_t i = 0; i < 10; i++) {
         const char *failure = oracle_run(&oracle, repeats(2000));
         require(failure == NULL, "%s", failure);
@@ -214,6 +218,72 @@ CHECKED_CASE(heap_checked, random_use_keeps_the_heap_valid, BOTH, "0xf0")
     }
     const char *failure = oracle_finish(&oracle);
     require(failure == NULL, "%s", failure);
+}
+
+/*
+ * What lies behind a block counts against the maximum of its heap, not against what a
+ * block may have at most.
+ */
+Test(heap_checked, of_fixed_size_guards_count_against_the_maximum)
+{
+    static const struct {
+        DWORD flags;
+        size_t pad;
+    } kinds[] = {{HEAP_FREE_CHECKING_ENABLED, 0},
+                 {HEAP_TAIL_CHECKING_ENABLED, 16},
+                 {HEAP_CREATE_HARDENED, 8},
+                 {BOTH | HEAP_CREATE_HARDENED, 24}};
+    configure("global_flag:0");
+    for (size_t i = 0; i < LENGTH(kinds); i++) {
+        HANDLE heap = HeapCreate(kinds[i].flags, 0, CASE_SIZE);
+        size_t most = CASE_SIZE - 0x800 - kinds[i].pad;
+        require(heap != NULL, "no heap");
+        for (size_t turn = 0; turn < 3; turn++) {
+            require(!HeapAlloc(heap, 0, most + 1), "%zu bytes fit", most + 1);
+            void *block = take(heap, 0, most);
+            require(!HeapAlloc(heap, 0, 0), "something fits beside all");
+            require(HeapValidate(heap, 0, NULL), "the heap is not valid");
+            give_back(heap, block);
+        }
+        destroy_heap(heap);
+        heap = create_fixed(kinds[i].flags);
+        size_t ceiling = compat_windows() ? 0xFFFF0 : 0x7FFF8;
+        require(!HeapAlloc(heap, 0, ceiling), "the ceiling is too high");
+        char *block = take(heap, 0, ceiling - 1);
+        require(HeapValidate(heap, 0, block), "the largest block is not valid");
+        block[ceiling - 1] ^= 1;
+        require(HeapValidate(heap, 0, block) == !kinds[i].pad, "no guard behind it");
+        block[ceiling - 1] ^= 1;
+        give_back(heap, block);
+        destroy_heap(heap);
+    }
+}
+
+/* Parts of blocks that end there, without a block's end. */
+Test(heap_checked, of_fixed_size_what_a_block_gives_up_in_place_is_watched)
+{
+    HANDLE heap = create_fixed(BOTH);
+    for (size_t bytes = 100; bytes < 70000; bytes *= 2) {
+        char *p = take(heap, 0, bytes), *behind = take(heap, 0, 10);
+        stamp(p, bytes, 1);
+        require(HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, p, 20) == p,
+                "no shrinking");
+        require(stamp_is_intact(p, 20, 1) && has_tail(p, 20), "the rest is not whole");
+        require(has_dwords(p, 48, bytes, freed_dword), "%zu bytes are not filled", bytes);
+        for (size_t at = 48; at < bytes; at += 1 + bytes / 7) {
+            p[at] ^= 1;
+            require(!HeapValidate(heap, 0, NULL), "a write to byte %zu is not seen", at);
+            p[at] ^= 1;
+        }
+        require(HeapReAlloc(heap, HEAP_REALLOC_IN_PLACE_ONLY, p, bytes) == p,
+                "no growth to %zu", bytes);
+        require(has_dwords(p, 20, bytes, new_dword) && has_tail(p, bytes),
+                "%zu bytes are not as new ones", bytes);
+        require(HeapValidate(heap, 0, NULL), "the heap is not valid");
+        give_back(heap, p);
+        give_back(heap, behind);
+    }
+    destroy_heap(heap);
 }
 
 /* What was made before stays as it was, and works on. */

@@ -96,7 +96,7 @@ CHECKED_CASE(heap_damage, damage_alone_does_not_stop_size_and_free,
 {
     if (has_global_flag(0x40))
         cr_skip_test("SKIPPED: parameters are validated here");
-    for (size_t i = 0; i < LENGTH(sizes); i++) {
+    for (size_t i = 0; i < sizes_count(); i++) {
         unsigned char *p = take(heap, 0, sizes[i]);
         p[sizes[i] + 3] ^= 1;
         require(HeapValidate(heap, 0, p) == is_apart(sizes[i]),

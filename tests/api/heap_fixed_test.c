@@ -64,6 +64,26 @@ Test(heap_fixed, initial_bytes_are_reported_as_committed)
     }
 }
 
+/* Of a heap as large as this the free memory is kept in parts of 4 GiB. */
+Test(heap_fixed, memory_is_put_to_use_from_below)
+{
+    const char *brief = getenv("MOLE_BRIEF");
+    if (brief && strcmp(brief, "2") == 0)
+        cr_skip_test("SKIPPED: valgrind has no room for such a heap");
+    HANDLE heap = create_fixed(0, 0, (SIZE_T)9 << 30);
+    char *first = take(heap, 0, 100), *next = take(heap, 0, 100000);
+    require(first < next && next < first + MIB, "they are far apart");
+    for (size_t i = 0; i < 100; i++)
+        (void)take(heap, 0, 70000);
+    require(summarize(heap).cbCommitted < 8 * MIB, "%zu bytes are committed",
+            summarize(heap).cbCommitted);
+    require(HeapValidate(heap, 0, NULL), "the heap does not validate");
+    give_back(heap, first);
+    give_back(heap, next);
+    require(HeapValidate(heap, 0, NULL), "the heap does not validate");
+    destroy_heap(heap);
+}
+
 Test(heap_fixed, impossible_maxima_are_refused)
 {
     const SIZE_T maxima[] = {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX / 2, (SIZE_T)1 << 46};

@@ -96,6 +96,32 @@ static int end_of_call(void *block)
     return status;
 }
 
+/* The same of a heap of a fixed size, all of it, and only as long as it is there. */
+Test(heap_flags, case_086_code_in_an_executable_heap_of_fixed_size_runs)
+{
+    const DWORD checks = HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED;
+    const DWORD kinds[] = {0, checks, checks | HEAP_CREATE_HARDENED};
+
+    for (size_t i = 0; i < LENGTH(kinds); i++) {
+        HANDLE heap = HeapCreate(HEAP_CREATE_ENABLE_EXECUTE | kinds[i], 0, 8 * MIB);
+        require(heap != NULL, "HeapCreate failed");
+        char *block = take(heap, 0, sizeof(stub));
+        for (size_t bytes = sizeof(stub); bytes < 0x7FFF8; bytes = bytes * 2 + 5) {
+            block = HeapReAlloc(heap, 0, block, bytes);
+            require(block != NULL, "no growth to %zu bytes", bytes);
+            call_stub_at(block);
+            call_stub_at(block + bytes - sizeof(stub));
+            require_access(block, bytes, "rwxp");
+        }
+        destroy_heap(heap);
+        require(strcmp(access_of(block), "rwxp") != 0, "it outlives the heap");
+        heap = HeapCreate(kinds[i], 0, 8 * MIB);
+        block = take(heap, 0, 0x60000);
+        require_access(block, 0x60000, "rw-p");
+        destroy_heap(heap);
+    }
+}
+
 HEAP_CASE(heap_flags, case_086_code_in_a_plain_heap_faults)
 {
     const char *brief = getenv("MOLE_BRIEF");

@@ -19,23 +19,37 @@ static const DWORD kinds[] = {
     HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED | HEAP_NO_SERIALIZE,
 };
 
+/* Each of them growable, then of a fixed size. */
+#define KINDS (2 * LENGTH(kinds))
+
+static DWORD flags_of(size_t i)
+{
+    return kinds[i % LENGTH(kinds)];
+}
+
+static HANDLE create_kind(size_t i)
+{
+    return i < LENGTH(kinds) ? create_heap(flags_of(i)) : create_fixed(flags_of(i));
+}
+
 Test(heap_hardened, any_use_keeps_the_heap_valid)
 {
-    for (size_t i = 0; i < LENGTH(kinds); i++) {
-        HANDLE heap = create_heap(kinds[i]);
+    for (size_t i = 0; i < KINDS; i++) {
+        HANDLE heap = create_kind(i);
         struct oracle oracle;
         oracle_init(&oracle, heap, 0, 1);
+        oracle.most = FIXED_MOST;
         for (size_t turn = 0; turn < 8; turn++) {
             const char *failure = oracle_run(&oracle, repeats(30000));
-            require(failure == NULL, "flags 0x%x: %s", kinds[i], failure);
-            require(HeapValidate(heap, 0, NULL), "flags 0x%x: not valid", kinds[i]);
+            require(failure == NULL, "flags 0x%x: %s", flags_of(i), failure);
+            require(HeapValidate(heap, 0, NULL), "flags 0x%x: not valid", flags_of(i));
             HeapCompact(heap, 0);
             require(HeapValidate(heap, 0, NULL), "flags 0x%x: compacted, not valid",
-                    kinds[i]);
+                    flags_of(i));
         }
         const char *failure = oracle_finish(&oracle);
-        require(failure == NULL, "flags 0x%x: %s", kinds[i], failure);
-        require(allocated_bytes(heap) == 0, "flags 0x%x: bytes are left", kinds[i]);
+        require(failure == NULL, "flags 0x%x: %s", flags_of(i), failure);
+        require(allocated_bytes(heap) == 0, "flags 0x%x: bytes are left", flags_of(i));
         destroy_heap(heap);
     }
 }
@@ -121,6 +135,7 @@ static const char *use_heap(struct worker *worker)
     struct oracle oracle;
 
     oracle_init(&oracle, shared->heap, 0, worker->index + 1);
+    oracle.most = FIXED_MOST;
     const char *failure = oracle_run(&oracle, shared->operations);
     if (failure == NULL && !HeapValidate(shared->heap, 0, NULL))
         failure = "the heap is not valid in the middle of things";
@@ -130,8 +145,9 @@ static const char *use_heap(struct worker *worker)
 /* C-20: Windows drops the lock there; here any number of threads may come. */
 Test(heap_hardened, case_026_threads_use_it_together)
 {
-    for (size_t i = 0; i < 3; i++) {
-        struct shared shared = {create_heap(kinds[i]), repeats(40000)};
+    for (size_t i = 0; i < 6; i++) {
+        struct shared shared = {create_kind(i % 2 * LENGTH(kinds) + i / 2),
+                                repeats(40000)};
         run_workers(4, use_heap, &shared);
         require(allocated_bytes(shared.heap) == 0, "bytes are left");
         destroy_heap(shared.heap);
@@ -143,8 +159,8 @@ Test(heap_hardened, spies_hear_what_was_asked_for)
 {
     static struct notes notes;
 
-    for (size_t i = 0; i < LENGTH(kinds); i++) {
-        HANDLE heap = create_heap(kinds[i]);
+    for (size_t i = 0; i < KINDS; i++) {
+        HANDLE heap = create_kind(i);
         notes_init(&notes);
         require(mh_spy_attach(&notes.spy, heap) == 0, "attaching failed");
         char *block = take(heap, 0, 27);
@@ -152,14 +168,14 @@ Test(heap_hardened, spies_hear_what_was_asked_for)
         require(grown != NULL, "HeapReAlloc failed");
         give_back(heap, grown);
         require(mh_spy_detach(&notes.spy) == 0, "detaching failed");
-        require(atomic_load(&notes.count) == 3, "flags 0x%x: told of %zu calls", kinds[i],
-                atomic_load(&notes.count));
+        require(atomic_load(&notes.count) == 3, "flags 0x%x: told of %zu calls",
+                flags_of(i), atomic_load(&notes.count));
         require(notes.told[0].block == block && notes.told[0].bytes == 27 &&
                     notes.told[1].old == block && notes.told[1].old_bytes == 27 &&
                     notes.told[1].block == grown && notes.told[1].bytes == 50000 &&
                     notes.told[2].block == grown && notes.told[2].bytes == 50000,
-                "flags 0x%x: told something else", kinds[i]);
-        require(HeapValidate(heap, 0, NULL), "flags 0x%x: not valid", kinds[i]);
+                "flags 0x%x: told something else", flags_of(i));
+        require(HeapValidate(heap, 0, NULL), "flags 0x%x: not valid", flags_of(i));
         destroy_heap(heap);
     }
 }
@@ -179,17 +195,18 @@ Test(heap_hardened, sampled_heaps_stay_valid)
                          .allocated = count_picked,
                          .sample_bytes = 1000};
 
-    for (size_t i = 0; i < LENGTH(kinds); i++) {
-        HANDLE heap = create_heap(kinds[i]);
+    for (size_t i = 0; i < KINDS; i++) {
+        HANDLE heap = create_kind(i);
         struct oracle oracle;
         oracle_init(&oracle, heap, 0, 1);
+        oracle.most = FIXED_MOST;
         require(mh_spy_attach(&spy, heap) == 0, "attaching failed");
         const char *failure = oracle_run(&oracle, 5000);
         require(mh_spy_detach(&spy) == 0, "detaching failed");
-        require(failure == NULL, "flags 0x%x: %s", kinds[i], failure);
-        require(HeapValidate(heap, 0, NULL), "flags 0x%x: not valid", kinds[i]);
+        require(failure == NULL, "flags 0x%x: %s", flags_of(i), failure);
+        require(HeapValidate(heap, 0, NULL), "flags 0x%x: not valid", flags_of(i));
         failure = oracle_finish(&oracle);
-        require(failure == NULL, "flags 0x%x: %s", kinds[i], failure);
+        require(failure == NULL, "flags 0x%x: %s", flags_of(i), failure);
         destroy_heap(heap);
     }
     require(atomic_load(&picked) > 100, "only %zu were picked", atomic_load(&picked));

@@ -129,6 +129,12 @@ static inline bool has_global_flag(unsigned bits)
     return flag != NULL && (strtoul(flag + strlen("global_flag:"), NULL, 0) & bits) != 0;
 }
 
+/* Bytes that all heaps have behind each block for that: tails. */
+static inline size_t guard_bytes(void)
+{
+    return has_global_flag(0x10) ? 16 : 0;
+}
+
 static inline void arm_errors(void)
 {
     SetLastError(LAST_ERROR_SENTINEL);

@@ -13,17 +13,25 @@
 
 #include "race.h"
 
-enum { THREADS = 3, TABLE = 64, SLOTS = 64 };
+enum { THREADS = 3, TABLE = 64, SLOTS = 64, MAXIMUM = 64 << 20 };
 
 struct kind {
     const char *name;
     DWORD flags;
+    size_t maximum; /* 0: it grows */
 };
 static const struct kind kinds[] = {
-    {"tails and fills", HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED},
-    {"hardened", HEAP_CREATE_HARDENED},
-    {"all", HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED |
-                HEAP_CREATE_HARDENED | HEAP_CREATE_ENABLE_EXECUTE},
+    {"tails and fills", HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED, 0},
+    {"hardened", HEAP_CREATE_HARDENED, 0},
+    {"all",
+     HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED | HEAP_CREATE_HARDENED |
+         HEAP_CREATE_ENABLE_EXECUTE,
+     0},
+    {"of fixed size", HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED, MAXIMUM},
+    {"of fixed size, all",
+     HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED | HEAP_CREATE_HARDENED |
+         HEAP_CREATE_ENABLE_EXECUTE,
+     MAXIMUM},
 };
 
 struct block {
@@ -121,7 +129,7 @@ static void *work(void *argument)
 
 static void begin(const struct kind *kind, pthread_t *threads)
 {
-    heap = HeapCreate(kind->flags, 0, 0);
+    heap = HeapCreate(kind->flags, 0, kind->maximum);
     race_require(heap != NULL, "HeapCreate failed");
     memset(blocks, 0, sizeof blocks);
     for (size_t i = 0; i < TABLE; i++)
