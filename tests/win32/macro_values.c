@@ -29,6 +29,19 @@ static int g_nFailed;
         }                                                       \
     } while (0)
 
+static void Integers(void)
+{
+    LARGE_INTEGER signedOne;
+    ULARGE_INTEGER unsignedOne;
+
+    signedOne.QuadPart = -2;
+    CHECK(sizeof(signedOne) == 8 && sizeof(unsignedOne) == 8);
+    CHECK(signedOne.LowPart == 0xFFFFFFFE && signedOne.HighPart == -1);
+    unsignedOne.u.LowPart = 1;
+    unsignedOne.HighPart = 0x80000000;
+    CHECK(unsignedOne.QuadPart == 0x8000000000000001 && unsignedOne.u.HighPart >> 31);
+}
+
 static void Results(void)
 {
     HRESULT hr = MAKE_HRESULT(SEVERITY_ERROR, FACILITY_WIN32, ERROR_NOT_ENOUGH_MEMORY);
@@ -105,6 +118,7 @@ static void Interlocked(void)
 
 int main(void)
 {
+    Integers();
     Results();
     Guids();
     Words();

@@ -25,6 +25,31 @@ typedef WCHAR *PWSTR;
 typedef const WCHAR *LPCWSTR;
 typedef const WCHAR *PCWSTR;
 
+/* A 64-bit number in halves, the lower one first, as in memory here. */
+typedef union _LARGE_INTEGER {
+    __extension__ struct {
+        DWORD LowPart;
+        LONG HighPart;
+    };
+    struct {
+        DWORD LowPart;
+        LONG HighPart;
+    } u;
+    LONGLONG QuadPart;
+} LARGE_INTEGER, *PLARGE_INTEGER;
+
+typedef union _ULARGE_INTEGER {
+    __extension__ struct {
+        DWORD LowPart;
+        DWORD HighPart;
+    };
+    struct {
+        DWORD LowPart;
+        DWORD HighPart;
+    } u;
+    ULONGLONG QuadPart;
+} ULARGE_INTEGER, *PULARGE_INTEGER;
+
 #ifdef UNICODE
 typedef WCHAR TCHAR;
 #define MH_WIDE(text) L##text
