@@ -42,7 +42,7 @@ def comment_lines(comment):
 
 def without_sections(lines):
     """Without what is said of the description's sections, which are not in the sources."""
-    text = re.sub(r'\n"spec" below [^\n]*(\n[^\n]+)*|\bSpec [\d.]+(( to|,) [\d.]*\d)*\.',
+    text = re.sub(r'\n"spec" below [^\n]*(\n[^\n]+)*|\bSpec \d([^.\n]|\.(?=\d))*\.',
                   "", "\n".join(lines))
     return text.split("\n")
 
@@ -174,7 +174,12 @@ class Writer:
                                 + r")(?![\w`])")
 
     def marked(self, text, of=""):
-        """Text of a comment as Markdown: names of functions are links."""
+        """Text of a comment as Markdown: names of functions are links; code is left alone."""
+        parts = re.split(r"(`[^`]*`)", text)
+        return "".join(part if part.startswith("`") else self.marked_prose(part, of)
+                       for part in parts)
+
+    def marked_prose(self, text, of):
         text = re.sub(r"([*|<>])", r"\\\1", text).replace("\\<br\\>", "<br>")
         text = re.sub(r"(?<![\w`])([A-Z]+_[A-Z0-9_]+\*?|mh_\w+)(?![\w`(])",
                       lambda m: m.group() if self.names.fullmatch(m.group()) else f"`{m.group()}`",

@@ -161,7 +161,9 @@ MH_API LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
  *             fails. HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole
  *             heap. HEAP_GENERATE_EXCEPTIONS: raise an exception rather than return NULL
  *             (exception.h). Other bits are ignored.
- *   lpMem     a live block. NULL is an error here, not an allocation.
+ *   lpMem     a live block. NULL is an error here, not an allocation. In a heap with
+ *             tails a block with a damaged one is refused as a foreign pointer; under
+ *             compat:windows, if the tails are there by global_flag, only with its 0x40.
  *   dwBytes   the new size; 0 gives a block of size 0, it does not free
  *   returns   the block, moved or not, or NULL
  *   errors    lpMem NULL: the last error becomes ERROR_SUCCESS in both modes, errno
@@ -183,7 +185,8 @@ MH_API LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem,
  *   hHeap     the heap that lpMem was allocated from
  *   dwFlags   HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
  *             Other bits are ignored.
- *   lpMem     a live block; NULL does nothing and succeeds, even with a bad heap handle
+ *   lpMem     a live block; NULL does nothing and succeeds, even with a bad heap handle.
+ *             With 0x40 in global_flag a damaged tail makes a block a foreign pointer.
  *   returns   TRUE, or FALSE when nothing was freed
  *   errors    ERROR_INVALID_PARAMETER for a foreign pointer (a block freed before
  *             included), ERROR_INVALID_HANDLE; errno EINVAL, or under compat:windows the
@@ -203,12 +206,13 @@ MH_API BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
  *   hHeap     the heap that lpMem was allocated from
  *   dwFlags   HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
  *             Other bits are ignored.
- *   lpMem     a live block
+ *   lpMem     a live block. With 0x40 in global_flag a damaged tail makes it a foreign
+ *             pointer.
  *   returns   bytes, or (SIZE_T)-1 for NULL, a foreign pointer or a bad handle
  *   errors    last error kept, errno EINVAL; under compat:windows ERROR_INVALID_PARAMETER
  *             or ERROR_INVALID_HANDLE, in errno too
  *   threads   any
- *   progress  wait-free
+ *   progress  wait-free unless another thread has locked the heap
  *   spec      2.6
  */
 MH_API SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
@@ -221,13 +225,16 @@ MH_API SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
  *   dwFlags   HEAP_NO_SERIALIZE: do not wait for a thread that holds the whole heap.
  *             Other bits are ignored.
  *   lpMem     any value; NULL asks about the heap itself: whether all its bookkeeping is
- *             in order, which only wild writes or a mistake of molehill's can disturb
- *   returns   TRUE or FALSE; FALSE for a bad handle
+ *             in order, which only wild writes or a mistake of molehill's can disturb,
+ *             and in a heap with checks all tails and freed blocks, which any overrun or
+ *             late write can
+ *   returns   TRUE or FALSE; FALSE for a bad handle, and for a live block with a damaged
+ *             tail
  *   errors    none: last error and errno are kept whatever it returns
  *   threads   any
- *   progress  wait-free; with NULL as HeapLock, and all calls on the heap wait while it
- *             reads the heap's tables. With NULL and HEAP_NO_SERIALIZE it takes the
- *             arena's lock instead, and looks at less.
+ *   progress  wait-free unless another thread has locked the heap; with NULL as HeapLock,
+ *             and all calls on the heap wait while it reads the heap's tables. With NULL
+ *             and HEAP_NO_SERIALIZE it takes the arena's lock instead, and looks at less.
  *   spec      2.7
  */
 MH_API BOOL WINAPI HeapValidate(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)

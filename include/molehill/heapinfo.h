@@ -39,9 +39,9 @@ static_assert(sizeof(HEAP_INFORMATION_CLASS) == 4 &&
  *         heap says 2 from now on (HeapQueryInformation); nothing else changes, for
  *         molehill has but one front end. 0 or 1, once it says 2, fail with
  *         ERROR_GEN_FAILURE; before, they change nothing. 2 fails with
- *         ERROR_INVALID_PARAMETER for a heap without lock (HEAP_NO_SERIALIZE), with
- *         ERROR_GEN_FAILURE for one with a checking flag. Fewer than 4 bytes:
- *         ERROR_INSUFFICIENT_BUFFER
+ *         ERROR_INVALID_PARAMETER for a heap without lock (HEAP_NO_SERIALIZE) and for one
+ *         of a fixed size, with ERROR_GEN_FAILURE for one with a checking flag. Fewer
+ *         than 4 bytes: ERROR_INSUFFICIENT_BUFFER
  *       HeapEnableTerminationOnCorruption: no buffer, no length; HeapHandle is ignored.
  *         From now on, for good and in all heaps: when HeapFree or HeapReAlloc is given
  *         what is no live block of the heap, or finds damage, a line on stderr names heap

@@ -44,9 +44,7 @@ MH_API int mh_configure(const char *conf);
 MH_API size_t mh_usable_size(void *heap, const void *block);
 
 /*
- * Counters of the whole process, cheap enough to be always on: they are kept by slow
- * paths. Set `size` to sizeof(struct mh_stats) before the call; fields past `size` are
- * not written.
+ * What mh_stats_get counts, of the whole process.
  */
 struct mh_stats {
     size_t size;
@@ -67,6 +65,10 @@ struct mh_stats {
 };
 
 /*
+ * Read the counters of the whole process, which are cheap enough to be always on: slow
+ * paths keep them. Set `stats->size` to sizeof(struct mh_stats) before the call; fields
+ * past it are not written.
+ *
  *   stats    where to store; `stats->size` says how much of it the caller knows
  *   returns  0, or -1 with errno EINVAL for NULL or a size too small
  *   threads  any thread; the figures of other running threads may be a moment old
