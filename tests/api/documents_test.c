@@ -108,6 +108,13 @@ Test(documents, case_141_every_block_has_the_documented_alignment)
         require(address % MEMORY_ALLOCATION_ALIGNMENT == 0, "%zu bytes at %#zx", bytes,
                 (size_t)address);
     }
+    void *block = take(heap, 0, 0);
+    for (size_t i = 0; i < 3000; i++) {
+        size_t bytes = i % 100 ? i * 37 % 3000 : i * 100;
+        block = HeapReAlloc(heap, 0, block, bytes);
+        require(block && (uintptr_t)block % MEMORY_ALLOCATION_ALIGNMENT == 0,
+                "resized to %zu bytes at %p", bytes, block);
+    }
     destroy_heap(heap);
 }
 

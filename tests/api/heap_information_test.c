@@ -171,11 +171,11 @@ Test(heap_information, case_071_termination_can_be_enabled_twice)
     HANDLE heap = create_heap(0);
     ULONG value = 0;
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         arm_errors();
-        require(HeapSetInformation(i ? heap : NULL, HeapEnableTerminationOnCorruption,
-                                   NULL, 0),
-                "it was refused");
+        require(HeapSetInformation(i == 2 ? heap : NULL,
+                                   HeapEnableTerminationOnCorruption, NULL, 0),
+                "call %zu was refused", i);
         expect_errors_kept("HeapSetInformation");
     }
     arm_errors();

@@ -164,6 +164,22 @@ HEAP_CASE(heap_lock, case_076_calls_with_no_serialize_pass)
     expect_to_pass(heap, use_unserialized, NULL);
 }
 
+/* Blocks of a heap of a fixed size have other paths: a small one's, and a large one's. */
+Test(heap_lock, case_075_a_heap_of_a_fixed_size_is_locked_alike)
+{
+    HANDLE heap = HeapCreate(0, 0, MIB);
+    require(heap != NULL, "no heap of a fixed size");
+    settle(heap);
+    expect_to_wait(heap, lock_and_unlock, NULL);
+    expect_to_wait(heap, alloc_and_free, NULL);
+    expect_to_wait(heap, alloc_large, NULL);
+    expect_to_wait(heap, free_block, take(heap, 0, 100));
+    expect_to_wait(heap, free_block, take(heap, 0, 300000));
+    expect_to_pass(heap, use_unserialized, NULL);
+    require(allocated_bytes(heap) == 0, "%zu bytes are left", allocated_bytes(heap));
+    destroy_heap(heap);
+}
+
 static bool use_all(struct caller *caller)
 {
     return lock_and_unlock(caller) && alloc_and_free(caller) && HeapLock(caller->heap) &&

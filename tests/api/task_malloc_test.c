@@ -198,20 +198,25 @@ Test(task_malloc, case_151_a_request_of_27_occupies_32)
     CoTaskMemFree(block);
 }
 
-Test(task_malloc, heap_minimize_moves_and_changes_nothing)
+/* Live blocks, and as many gaps between them. */
+Test(task_malloc, case_138_heap_minimize_moves_and_changes_nothing)
 {
-    enum { COUNT = 2000 };
-    static char *blocks[COUNT];
+    enum { COUNT = 10000 };
+    static void *blocks[COUNT], *gaps[COUNT];
 
     for (size_t i = 0; i < COUNT; i++) {
         blocks[i] = task_take(i * 7 % 3000);
         stamp(blocks[i], i * 7 % 3000, i);
-        CoTaskMemFree(task_take(70000));
+        gaps[i] = task_take(i % 500 ? i * 7 % 3000 : 70000);
     }
+    for (size_t i = 0; i < COUNT; i++)
+        CoTaskMemFree(gaps[i]);
     arm_errors();
     IMalloc_HeapMinimize(task_malloc());
     expect_errors_kept("HeapMinimize");
     for (size_t i = 0; i < COUNT; i++) {
+        require(IMalloc_GetSize(task_malloc(), blocks[i]) == i * 7 % 3000,
+                "block %zu has another size", i);
         require(stamp_is_intact(blocks[i], i * 7 % 3000, i), "block %zu changed", i);
         CoTaskMemFree(blocks[i]);
     }

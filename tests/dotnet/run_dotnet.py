@@ -40,6 +40,7 @@ ROWS = [
         dict(FOUND, MONO_CONFIG=MAP)),
     Row("case_123_realloc_under_ld_preload", "plain", "ReAllocKeepsAndClears", PRELOAD),
     Row("realloc_under_ld_preload_with_malloc", "plain", "ReAllocKeepsAndClears", BOTH),
+    # 8 under compat:windows, as the case says; by default what the program finds is ENOMEM, 12.
     Row("case_124_last_error_is_not_stale", "mapped", "ErrorIsNotStale", FOUND),
     Row("case_124_last_error_under_ld_preload", "plain", "ErrorIsNotStale", PRELOAD),
     Row("success_keeps_the_error", "mapped", "SuccessKeepsError", FOUND),
