@@ -36,7 +36,7 @@ static void Integers(void)
 
     signedOne.QuadPart = -2;
     CHECK(sizeof(signedOne) == 8 && sizeof(unsignedOne) == 8);
-    CHECK(signedOne.LowPart == 0xFFFFFFFE && signedOne.HighPart == -1);
+    CHECK(signedOne.LowPart == 0xFFFFFFFE && (LONGLONG)signedOne.HighPart == -1);
     unsignedOne.u.LowPart = 1;
     unsignedOne.HighPart = 0x80000000;
     CHECK(unsignedOne.QuadPart == 0x8000000000000001 && unsignedOne.u.HighPart >> 31);
