@@ -4,7 +4,8 @@
  * at a time. Under valgrind, where Criterion's way, a start of the program for each,
  * takes a second. It has what the tests use of Criterion, no more, and speaks like it.
  *
- *     program [--but PATTERN]...      leaves out tests SUITE/NAME that match
+ *     program [--but PATTERN...]      leaves out tests SUITE/NAME that match
+ *     program --only PATTERN...       the same of those that do not match
  */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -152,12 +153,12 @@ static struct child *free_place(void)
     }
 }
 
-static bool is_left_out(const struct criterion_test *test, char **patterns)
+static bool matches(const struct criterion_test *test, char **patterns)
 {
     char name[256];
     snprintf(name, sizeof name, "%s/%s", test->category, test->name);
     for (; *patterns; patterns++)
-        if (strcmp(*patterns, "--but") != 0 && fnmatch(*patterns, name, 0) == 0)
+        if (fnmatch(*patterns, name, 0) == 0)
             return true;
     return false;
 }
@@ -178,15 +179,16 @@ static void begin(const struct criterion_test *test)
 
 int main(int count, char **arguments)
 {
-    (void)count;
+    bool is_only = count > 1 && strcmp(arguments[1], "--only") == 0;
+    char **patterns = arguments + (count > 1 ? 2 : 1);
     for (struct criterion_test **at = __start_cr_tst; at < __stop_cr_tst; at++) {
         const struct criterion_test *test = *at;
-        if (!test)
-            continue; /* padding */
-        if (test->data->disabled || is_left_out(test, arguments + 1))
-            printf("[SKIP] %s::%s: Test is disabled\n", test->category, test->name);
-        else
+        if (!test) /* padding */
+            continue;
+        if (matches(test, patterns) == is_only)
             begin(test);
+        else if (!is_only)
+            printf("[SKIP] %s::%s: Test is disabled\n", test->category, test->name);
     }
     for (size_t i = 0; i < AT_A_TIME; i++)
         while (children[i].pid)
