@@ -4,7 +4,8 @@ tests/oracle; tools/oracle.py compares what they say with what they say under Wi
 
 # Arguments of mutants.Test.
 TESTS = {f"oracle/{name}": ("plain", f"tests/oracle/{name}.c", 120) for name in (
-    "generated", "heap_blocks", "heap_objects", "heap_walk", "malloc_spy", "task_malloc")}
+    "generated", "heap_blocks", "heap_exceptions", "heap_objects", "heap_walk", "malloc_spy",
+    "task_malloc")}
 
 FIND = "    if (span->heap != heap || mole_span_bytes(span, address) == MOLE_LARGE_FREE)\n"
 
@@ -39,6 +40,21 @@ MUTANTS = [
         ("src/spy/task.c", "IMallocSpy_PostRealloc(spy, moved, spyed)",
          "IMallocSpy_PostRealloc(spy, moved, FALSE)"),
     ], ["oracle/malloc_spy"]),
+    ("oracle_raised_code", "out of memory raises the other code", [
+        ("src/api/exception.c", "{(DWORD)STATUS_NO_MEMORY,", "{(DWORD)STATUS_ACCESS_VIOLATION,"),
+    ], ["oracle/heap_exceptions"]),
+    ("oracle_raised_freed", "HeapReAlloc that raises has freed the block", [
+        ("src/api/heap.c", "    return is_gone ? refuse(&failure)\n",
+         "    if (dwFlags & HEAP_GENERATE_EXCEPTIONS)\n"
+         "        (void)HeapFree(hHeap, 0, lpMem);\n"
+         "    return is_gone ? refuse(&failure)\n"),
+    ], ["oracle/heap_exceptions"]),
+    ("oracle_raised_kept", "after a call with the flag the heap has it", [
+        ("src/api/exception.c", "    mole_last_error_fail(codes[code].error);\n",
+         "    mole_last_error_fail(codes[code].error);\n"
+         "    if (failure->heap)\n"
+         "        *(uint32_t *)(uintptr_t)&failure->heap->flags |= HEAP_GENERATE_EXCEPTIONS;\n"),
+    ], ["oracle/heap_exceptions"]),
     ("oracle_half_cleaned", "a record that comes back is cleaned for the next slab only", [
         ("src/arena/span.c", "mole_meta_bytes(&span->meta) - sizeof *span)",
          "capacity * sizeof span->entry_a[0])"),

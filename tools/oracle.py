@@ -35,8 +35,8 @@ FLAGS = ["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror", "-D__USE_MINGW_ANSI
 LIBRARIES = ["-lole32", "-luuid"]
 SECONDS = 240           # for one program; it needs ten
 
-DIRECTED = ["fixed_memory", "heap_blocks", "heap_fixed", "heap_information", "heap_objects",
-            "heap_walk", "task_malloc", "malloc_spy"]
+DIRECTED = ["fixed_memory", "heap_blocks", "heap_exceptions", "heap_fixed",
+            "heap_information", "heap_objects", "heap_walk", "task_malloc", "malloc_spy"]
 GENERATED = "generated"
 TIMING = "timing"
 # A run of the generated program that asks less of these says nothing.
