@@ -8,7 +8,8 @@ usage: oracle.py [--seeds N | --seed N] [--operations N] [--time] [NAME...]
 
 Compiles the programs of tests/oracle with mingw and runs them under Wine; those of the build in
 MOLEHILL_BUILD (else build/gcc) run as they are, under compat:windows. NAME: of a program;
-all without. What may differ is in tests/oracle/differences.toml. --time measures, too.
+all without. What may differ is in tests/oracle/differences.toml. --time measures first, and
+fails when molehill is too slow while the machine does nothing else.
 --native compares one program of another build with what it last said under Wine, for the
 mutants.
 """
@@ -172,17 +173,24 @@ def print_table(table):
 
 
 def measure():
-    """The timing program on both; each says the least of several rounds."""
-    rows = {}
+    """The timing program on both, each says the least of several rounds: what is too slow.
+    Nothing of this run may be at work then, for the machine would not be idle."""
+    rows, load = {}, os.getloadavg()[0]
     for who, side in (("Wine", on_wine), ("molehill", on_molehill)):
         status, output, error = side(TIMING)
         if status != 0:
             sys.exit(f"oracle.py: timing on {who}: exit status {status}: {error}")
         rows[who] = re.findall(r"^(.+?)\t([\d.]+)\t(\S+)\s*$", output, re.M)
     print(f"{'':40} {'Wine':>10} {'molehill':>10}   times faster")
+    times = {}
     for (what, wine, unit), (_, ours, _) in zip(rows["Wine"], rows["molehill"]):
-        print(f"{what:40} {float(wine):10.1f} {float(ours):10.1f} {unit:2} "
-              f"{float(wine) / max(float(ours), 1e-9):8.1f}")
+        times[what] = wine, ours = float(wine), float(ours)
+        print(f"{what:40} {wine:10.1f} {ours:10.1f} {unit:2} {wine / max(ours, 1e-9):8.1f}")
+    problems, remarks = oracle_report.judge_times(times, max(load, os.getloadavg()[0]),
+                                                  os.cpu_count())
+    for remark in remarks:
+        print(f"REMARK: {remark}")
+    return problems
 
 
 def run_all(options):
@@ -190,9 +198,10 @@ def run_all(options):
         table = oracle_report.Table(file.read())
     names = options.names or [*DIRECTED, GENERATED]
     prepare(names + [TIMING] * options.time)
-    problems, counts, often = list(table.problems), collections.Counter(), collections.Counter()
+    problems = table.problems + (measure() if options.time else [])
+    counts, often = collections.Counter(), collections.Counter()
     seeds = [options.seed] if options.seed is not None else range(1, options.seeds + 1)
-    cases = 0
+    cases = int(options.time)
     for name in names:
         for seed in seeds if name == GENERATED else [None]:
             arguments = [] if seed is None else [str(seed), str(options.operations)]
@@ -205,8 +214,6 @@ def run_all(options):
         print_calls(counts + often)
         print_table(table)
         problems += table.stale()
-    if options.time:
-        measure()
     for problem in problems:
         print(f"FAILED: {problem}")
     return cases, len(problems)

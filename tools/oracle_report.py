@@ -118,6 +118,29 @@ def compare(name, wine_text, molehill_text, table, counts):
     return min(len(wine), len(molehill)), differences, problems
 
 
+# What --time must show, unless the machine is busy: (what, whether so, what is wanted).
+TIMES = [
+    ("HeapAlloc, HeapFree of 64 bytes", lambda wine, ours: wine >= 6 * ours,
+     "at least 6 times as fast as Wine's"),
+    ("HeapWalk of 1 000 000 blocks", lambda wine, ours: ours < 100, "less than 100 ms"),
+]
+
+
+def judge_times(times, load, processors):
+    """(problems, remarks). `times`: of Wine and of molehill, by what was measured."""
+    missed = []
+    for what, is_so, wanted in TIMES:
+        if what not in times:
+            return [f"{what}: not measured"], []
+        wine, ours = times[what]
+        if not is_so(wine, ours):
+            missed.append(f"{what}: {ours:.1f}, Wine's {wine:.1f}; wanted: {wanted}")
+    if load < processors:
+        return missed, []
+    busy = f"; the machine was busy: load {load:.1f}, {processors} processors"
+    return [], [each + busy for each in missed] or ["the times are good" + busy]
+
+
 # --- self-test ------------------------------------------------------------------------------
 
 TABLE = """
@@ -178,6 +201,19 @@ TABLES = [
     ("".join(ROW.replace("null-block", f"class-{i}") for i in range(13)), "13 rows"),
 ]
 
+PAIR, WALK = (row[0] for row in TIMES)
+TIMED = [
+    # pair on Wine and molehill, walk on both, load of 2 processors, problems, remarks
+    ((60.0, 10.0), (50.0, 99.9), 1.9, None, None),
+    ((59.0, 10.0), (50.0, 30.0), 1.9, "64 bytes: 10.0, Wine's 59.0; wanted: at least 6", None),
+    ((60.0, 10.0), (900.0, 100.0), 0.0, "blocks: 100.0, Wine's 900.0; wanted: less", None),
+    ((59.0, 10.0), (50.0, 30.0), 2.0, None, "64 bytes: 10.0, Wine's 59.0; wanted: at least 6"),
+    ((60.0, 10.0), (50.0, 100.0), 7.5, None, "less than 100 ms; the machine was busy: load 7.5"),
+    ((60.0, 10.0), (50.0, 30.0), 2.0, None, "good; the machine was busy"),
+    ((60.0, 10.0), None, 1.0, "HeapWalk of 1 000 000 blocks: not measured", None),
+    (None, (50.0, 30.0), 9.0, "64 bytes: not measured", None),
+]
+
 
 def self_test():
     for wine, molehill, expected in COMPARED:
@@ -187,7 +223,11 @@ def self_test():
         expect(problems, expected, (wine, molehill))
     for text, expected in TABLES:
         expect(Table(text).problems, expected, text)
-    return len(COMPARED) + len(TABLES)
+    for pair, walk, load, *expected in TIMED:
+        times = {what: both for what, both in ((PAIR, pair), (WALK, walk)) if both}
+        for said, wanted in zip(judge_times(times, load, 2), expected):
+            expect(said, wanted, (pair, walk, load))
+    return len(COMPARED) + len(TABLES) + len(TIMED)
 
 
 def expect(problems, expected, what):
