@@ -82,7 +82,7 @@ static void resize_in_place(struct slot *slot)
            bytes = chance(2) ? pick((unsigned)old + 1) : next_size(slot);
     if (bytes >> 40)
         bytes = old;
-    BOOL shrinks = bytes <= old, wide = old >= 0x7F000 && bytes < 0x40000;
+    BOOL shrinks = bytes <= old, wide = old >= 0x40000 && bytes < 0x40000;
     DWORD flags = any_flags();
     uint64_t before = hash(slot->block, shrinks ? bytes : old);
     const char *question = text("%s to %llx", where(slot), (unsigned long long)bytes);
