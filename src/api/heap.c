@@ -81,7 +81,7 @@ alloc_spied(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
     return likely(block) ? block : alloc_slow(handle, flags, bytes);
 }
 
-/* The same for requests above the direct sizes, inside of an operation. */
+/* Requests above the direct sizes, mostly, inside of an operation. */
 static __attribute__((noinline)) LPVOID
 alloc_medium(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
 {
@@ -107,18 +107,14 @@ static __attribute__((noinline, used)) LPVOID alloc_further(HANDLE handle, DWORD
         load_acq_folded(&cache->owner.spied_key_a) == handle && /* HB-GATE-2 */
         likely(handle != MOLE_MALLOC_KEY))
         return alloc_spied(handle, flags, bytes, cache);
-    void *block = NULL;
-    size_t slot = (bytes - 1) / MOLE_ALIGN;
-    if (slot >= MOLE_DIRECT_COUNT)
-        return alloc_medium(handle, flags, bytes, cache);
     if (load_acq_folded(&cache->owner.fixed_key_a) == handle && /* HB-GATE-2 */
         likely(mole_owner_is_key(handle))) {
-        block = mole_fixed_cache_pop(&cache->fixed, slot, bytes);
+        size_t slot = (bytes - 1) / MOLE_ALIGN;
+        void *block = mole_fixed_cache_pop(&cache->fixed, slot, bytes);
         mole_tcache_leave(cache);
         return likely(block) ? block : alloc_slow(handle, flags, bytes);
     }
-    mole_tcache_leave(cache);
-    return alloc_sampled(handle, flags, bytes);
+    return alloc_medium(handle, flags, bytes, cache);
 }
 
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
