@@ -4,7 +4,7 @@
  * and they see all that he did; nobody waits for ever; and where no mode is set in the end,
  * each cache has its key.
  *
- * Mirrors src/arena/gate.c: await_quiet mole_gate_close mole_gate_open mole_gate_stop
+ * Mirrors src/arena/gate.c: await_quiet shut mole_gate_close mole_gate_open mole_gate_stop
  *     mole_gate_resume mode_for mole_gate_is_shut mole_gate_pass
  * Mirrors src/arena/mode.c: keys_of store_keys mole_mode_change fence_all mole_mode_go_fenced
  *     mole_mode_give_keys

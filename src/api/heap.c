@@ -146,6 +146,15 @@ static bool is_recorded(const struct mole_heap *heap)
     return unlikely(mole_com_wants()) && heap == mole_process_heap();
 }
 
+/* What is to be freed is no live block of the heap, which may be NULL. */
+static mole_slow BOOL refuse_free(const struct mole_heap *heap, const void *block)
+{
+    if (heap)
+        mole_corruption_blame(heap, "HeapFree", block);
+    mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
+    return FALSE;
+}
+
 static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
 {
     if (!block)
@@ -156,20 +165,7 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
         mole_com_freed(block);
     if (span && mole_watch_free(span, block, how_of(flags)))
         return TRUE;
-    if (heap)
-        mole_corruption_blame(heap, "HeapFree", block);
-    mole_last_error_fail(heap ? ERROR_INVALID_PARAMETER : ERROR_INVALID_HANDLE);
-    return FALSE;
-}
-
-/* A callback, or another thread meanwhile, was faster. */
-static mole_slow BOOL freed_before(HANDLE handle, LPVOID block)
-{
-    struct mole_heap *heap = mole_handle_heap(handle);
-    if (heap)
-        mole_corruption_blame(heap, "HeapFree", block);
-    mole_last_error_fail(ERROR_INVALID_PARAMETER);
-    return FALSE;
+    return refuse_free(heap, block);
 }
 
 static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
@@ -184,7 +180,8 @@ static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
     if (likely(
             mole_fast_free(mole_spy_here(), span, handle, &gone, index, how_of(flags))))
         return TRUE;
-    return freed_before(handle, span->base + index * span->block_bytes);
+    /* A callback, or another thread meanwhile, was faster. */
+    return refuse_free(mole_handle_heap(handle), span->base + index * span->block_bytes);
 }
 
 /*

@@ -47,6 +47,24 @@ static void await_quiet(struct mole_heap *heap)
     mole_arena_leave(&heap->arena);
 }
 
+/*
+ * Shut the gate of the heap with this id, whose lock the caller has acquired. False: the
+ * heap is gone, and the lock is released.
+ */
+static bool shut(struct mole_heap *heap, uint64_t id, unsigned modes)
+{
+    struct mole_gate *gate = &heap->gate;
+    if (!mole_mode_change(heap, id, modes, 0)) {
+        mole_lock_release(&gate->lock);
+        return false;
+    }
+    store_rlx(&gate->owner_a, mole_thread_serial());
+    gate->depth = 1;
+    mole_thread_count_gate(1);
+    await_quiet(heap);
+    return true;
+}
+
 bool mole_gate_close(struct mole_heap *heap)
 {
     struct mole_gate *gate = &heap->gate;
@@ -56,15 +74,7 @@ bool mole_gate_close(struct mole_heap *heap)
     }
     uint64_t id = mole_heap_id(heap);
     mole_lock_acquire(&gate->lock);
-    if (!mole_mode_change(heap, id, MOLE_MODE_CLOSED, 0)) {
-        mole_lock_release(&gate->lock);
-        return false;
-    }
-    store_rlx(&gate->owner_a, mole_thread_serial());
-    gate->depth = 1;
-    mole_thread_count_gate(1);
-    await_quiet(heap);
-    return true;
+    return shut(heap, id, MOLE_MODE_CLOSED);
 }
 
 bool mole_gate_open(struct mole_heap *heap)
@@ -102,17 +112,8 @@ bool mole_gate_try_stop(struct mole_heap *heap)
     if (is_owner(gate))
         return mole_gate_stop(heap);
     uint64_t id = mole_heap_id(heap);
-    if (!mole_lock_try(&gate->lock))
-        return false;
-    if (!mole_mode_change(heap, id, MOLE_MODE_CLOSED | MOLE_MODE_STOPPED, 0)) {
-        mole_lock_release(&gate->lock);
-        return false;
-    }
-    store_rlx(&gate->owner_a, mole_thread_serial());
-    gate->depth = 1;
-    mole_thread_count_gate(1);
-    await_quiet(heap);
-    return true;
+    return mole_lock_try(&gate->lock) &&
+           shut(heap, id, MOLE_MODE_CLOSED | MOLE_MODE_STOPPED);
 }
 
 void mole_gate_resume(struct mole_heap *heap)
