@@ -22,7 +22,6 @@ LONGER = {
     "models/gate.pml": (560, "one protocol and all of its broken variants"),
     "include/molehill/heapapi.h": (400, "the contract of one API, function by function"),
     "src/spy/com.c": (420, "one state machine and its repair after fork"),
-    "src/tcache/thread.c": (420, "to be split: the table of kept caches"),
     "tests/race/oracle.c": (520, "one stress whose threads share its tables and counters"),
     "tools/mutants.py": (1100, "most of it is the list of the mutants"),
 }

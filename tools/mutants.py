@@ -149,9 +149,9 @@ MUTANTS = [
         ("src/tcache/thread.c", "        mole_tcache_flush(kept->cache);\n", ""),
     ], ["batch"]),
     Mutant("lost_slots", "a thread ends and keeps its free runs", [
-        ("src/tcache/thread.c", """        mole_meta_give(kept - 1);
+        ("src/tcache/thread.c", """    mole_kept_release(&thread->kept);
     mole_pool_drain(&thread->slots);
-""", "        mole_meta_give(kept - 1);\n"),
+""", "    mole_kept_release(&thread->kept);\n"),
     ], ["bounds"]),
     Mutant("adoption_by_store", "a cache is adopted by a look and a store, not by a "
            "compare-and-swap", [
@@ -164,7 +164,7 @@ MUTANTS = [
          "if (cas_weak_rlx(&owner->thread_a, &orphan, thread)) {"),
     ], ["oracle/tsan"]),
     Mutant("stale_batch", "a batch is handed over although its heap is gone", [
-        ("src/tcache/thread.c", "    if (is_alive(kept)) {", "    if (kept->heap) {"),
+        ("src/tcache/thread.c", "    if (mole_kept_is_alive(kept)) {", "    if (kept->heap) {"),
     ], ["batch"]),
     Mutant("liveness_of_free", "free does not ask whether the block is live", [
         ("src/malloc/malloc.c", IS_LIVE, "false"),

@@ -89,8 +89,7 @@ static struct mole_thread *get_thread(void)
         return NULL;
     memcpy(thread->recent, mole_thread_nobody.recent, sizeof thread->recent);
     memset(thread->visits, 0, sizeof thread->visits);
-    thread->kept = NULL;
-    thread->kept_room = thread->kept_count = 0;
+    thread->kept = (struct mole_kept_table){.entries = NULL};
     thread->malloc_cache = NULL;
     fence_compiler(); /* a fork's child looks at these only once it is in use */
     store_rlx(&thread->in_use_a, true);
@@ -104,70 +103,6 @@ struct mole_pool_slots *mole_thread_slots(void)
 {
     struct mole_thread *thread = get_thread();
     return thread ? &thread->slots : NULL;
-}
-
-static bool is_alive(const struct mole_kept *kept)
-{
-    return (load_rlx(&kept->heap->word_a) & ~(uint64_t)MOLE_MODE_MASK) == kept->id;
-}
-
-static size_t place_of(const struct mole_thread *thread, uint64_t id)
-{
-    return (size_t)((id >> MOLE_MODE_SHIFT) * 0x9e3779b97f4a7c15u >> 32) &
-           (thread->kept_room - 1);
-}
-
-static struct mole_kept *find_kept(struct mole_thread *thread, uint64_t id)
-{
-    if (!thread->kept_room)
-        return NULL;
-    size_t place = place_of(thread, id);
-    while (thread->kept[place].heap && thread->kept[place].id != id)
-        place = (place + 1) & (thread->kept_room - 1);
-    return &thread->kept[place];
-}
-
-/*
- * Make room for one more: drop stale entries, and double while more than half would be in
- * use.
- */
-static bool make_room(struct mole_thread *thread)
-{
-    if (thread->kept_count * 2 < thread->kept_room)
-        return true;
-    struct mole_kept *old = thread->kept;
-    uint32_t old_room = thread->kept_room;
-    uint32_t live = 0;
-    for (uint32_t i = 0; i < old_room; i++)
-        live += old[i].heap && is_alive(&old[i]);
-    uint32_t room = 16;
-    while (room < 4 * (live + 1))
-        room *= 2;
-    struct mole_kept *kept = mole_meta_take(MOLE_META_LIST, sizeof *kept * (room + 1));
-    if (!kept)
-        return false;
-    /* The first place holds the record's meta. */
-    memset(kept + 1, 0, sizeof *kept * room);
-    thread->kept = kept + 1;
-    thread->kept_room = room;
-    thread->kept_count = live;
-    for (uint32_t i = 0; i < old_room; i++)
-        if (old[i].heap && is_alive(&old[i]))
-            *find_kept(thread, old[i].id) = old[i];
-    if (old)
-        mole_meta_give(old - 1);
-    return true;
-}
-
-static bool keep(struct mole_thread *thread, struct mole_heap *heap,
-                 struct mole_tcache *cache)
-{
-    if (!make_room(thread))
-        return false;
-    *find_kept(thread, cache->owner.id) =
-        (struct mole_kept){.id = cache->owner.id, .heap = heap, .cache = cache};
-    thread->kept_count++;
-    return true;
 }
 
 /* Let the fast path find the cache. */
@@ -184,8 +119,8 @@ struct mole_tcache *mole_thread_cache(struct mole_heap *heap)
     struct mole_thread *thread = mole_tls.thread;
     if (heap == mole_process_malloc_heap())
         return thread->malloc_cache;
-    struct mole_kept *kept = find_kept(thread, mole_heap_id(heap));
-    return kept && kept->heap ? kept->cache : NULL;
+    struct mole_kept *kept = mole_kept_find(&thread->kept, mole_heap_id(heap));
+    return kept ? kept->cache : NULL;
 }
 
 /* Whether the thread used the heap so often that a cache of its own pays. */
@@ -251,7 +186,7 @@ static void exchange_home(struct mole_thread *thread, struct mole_tcache *cache)
 static bool settle(struct mole_thread *thread, struct mole_heap *heap,
                    struct mole_tcache *cache)
 {
-    if (!keep(thread, heap, cache)) {
+    if (!mole_kept_add(&thread->kept, heap, cache)) {
         forget(thread, cache); /* a spare of the thread's, which it will not own */
         return false;
     }
@@ -349,7 +284,7 @@ bool mole_thread_settle(struct mole_heap *heap)
     if (!cache)
         return false;
     mole_page_run_list(cache, heap->home);
-    if (is_shared || (thread && keep(thread, heap, cache))) {
+    if (is_shared || (thread && mole_kept_add(&thread->kept, heap, cache))) {
         if (thread)
             remember(thread, heap, cache);
     } else {
@@ -368,7 +303,7 @@ bool mole_thread_settle(struct mole_heap *heap)
 static void abandon(struct mole_kept *kept)
 {
     mole_lock_acquire(&kept->heap->arena.lock);
-    if (is_alive(kept)) {
+    if (mole_kept_is_alive(kept)) {
         mole_fixed_cache_drain(kept->cache);
         mole_tcache_flush(kept->cache);
         mole_heap_let_go(&kept->cache->owner);
@@ -381,11 +316,7 @@ static void abandon(struct mole_kept *kept)
 /* Give a record back. The list goes off it first: a fork may come at any step. */
 static void end_record(struct mole_thread *thread)
 {
-    struct mole_kept *kept = thread->kept;
-    thread->kept = NULL;
-    fence_compiler();
-    if (kept)
-        mole_meta_give(kept - 1);
+    mole_kept_release(&thread->kept);
     mole_pool_drain(&thread->slots);
     store_rlx(&thread->in_use_a, false);
     mole_meta_push(&unused, &thread->meta);
@@ -399,9 +330,9 @@ void mole_thread_exit(void *value)
     mole_grace_end_thread();
     mole_tls.malloc_cache = &mole_tcache_idle;
     mole_tls.thread = &mole_thread_nobody;
-    for (uint32_t i = 0; i < thread->kept_room; i++)
-        if (thread->kept[i].heap)
-            abandon(&thread->kept[i]);
+    for (uint32_t i = 0; i < thread->kept.room; i++)
+        if (thread->kept.entries[i].heap)
+            abandon(&thread->kept.entries[i]);
     end_record(thread);
 }
 

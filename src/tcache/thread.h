@@ -11,6 +11,7 @@
 #pragma once
 
 #include "arena/pool.h"
+#include "tcache/kept.h"
 #include "tcache/tcache.h"
 
 enum {
@@ -18,13 +19,6 @@ enum {
     MOLE_VISITS = 64, /* heaps whose visits are counted; a power of two */
     MOLE_KEEP_AFTER =
         32, /* operations on a heap after which a thread keeps a cache there */
-};
-
-/* A cache the thread owns. */
-struct mole_kept {
-    uint64_t id; /* of the heap: if its word differs, the cache may be gone */
-    struct mole_heap *heap;
-    struct mole_tcache *cache;
 };
 
 struct mole_visit {
@@ -38,9 +32,7 @@ struct mole_thread {
     struct mole_tcache
         *recent[MOLE_RECENT]; /* by handle; their keys tell whose they are */
     struct mole_visit visits[MOLE_VISITS];
-    struct mole_kept *kept; /* all caches the thread owns, by id, open addressing */
-    uint32_t kept_room;     /* a power of two, or 0 */
-    uint32_t kept_count;    /* entries in use, stale ones included */
+    struct mole_kept_table kept; /* all caches the thread owns */
     struct mole_tcache *malloc_cache;
     struct mole_meta_stack
         spare_caches;             /* records of caches it kept: only ever its own */

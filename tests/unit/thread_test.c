@@ -175,7 +175,7 @@ Test(thread, caches_of_dead_heaps_are_forgotten)
     struct mole_thread *thread = mole_tls.thread;
     for (int i = 0; i < 5000; i++)
         destroy_heap(create_heap(0));
-    require(thread->kept_room <= 64, "there is room for %u caches", thread->kept_room);
+    require(thread->kept.room <= 64, "there is room for %u caches", thread->kept.room);
     require(mole_thread_cache(record), "the live heap's was forgotten too");
 }
 
@@ -280,7 +280,7 @@ static void fill_list(void)
 {
     do
         destroy_heap(create_heap(0));
-    while (mole_tls.thread->kept_count * 2 < mole_tls.thread->kept_room);
+    while (mole_tls.thread->kept.count * 2 < mole_tls.thread->kept.room);
 }
 
 Test(thread, a_cache_that_cannot_be_kept_is_not_remembered)
