@@ -118,6 +118,9 @@ MUTANTS = [
         ("src/tcache/slab.c",
          "        mole_usage_note(cache, span->class, (uint32_t)count);\n", ""),
     ], ["api/heap_information_use"]),
+    ("forgotten_theft", "frees in slabs that were stolen are forgotten", [
+        ("src/tcache/steal.c", "    mole_usage_note_theft(heap, span);\n", ""),
+    ], ["api/heap_information_use"]),
     ("forgotten_batch", "frees in batches are forgotten", [
         ("src/tcache/usage.c",
          "usage->counts[cache->batch[i].span->class] += cache->batch[i].count;", "continue;"),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/heap.h"
 
+#include <string.h>
+
 #include "arena/fixed.h"
 #include "arena/guard.h"
 #include "arena/mode.h"
@@ -93,6 +95,7 @@ static void publish(struct mole_heap *heap)
     store_rlx(&heap->orphans_a, 0);
     store_rlx(&heap->returned_a, 0);
     store_rlx(&heap->frees_a, 0);
+    memset(heap->stolen, 0, sizeof heap->stolen);
     uint64_t id = (add_rlx(&last_id_a, 1) + 1) << MOLE_MODE_SHIFT;
     uint64_t mode = heap->checks ? MOLE_MODE_CHECKED : 0;
     store_rel(&heap->word_a, id | mode); /* HB-HEAP-1 */

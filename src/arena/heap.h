@@ -24,6 +24,7 @@
 
 #include "arena/arena.h"
 #include "arena/gate.h"
+#include "arena/size_class.h"
 #include "arena/span.h"
 
 /* Modes of a heap's word: they send operations to their slow paths. */
@@ -114,6 +115,9 @@ struct mole_heap {
      *   keeps    never false again while the heap lives
      */
     _Atomic(bool) is_active_a;
+
+    /* Under the arena's lock: blocks freed in slabs that were stolen (tcache/usage.h). */
+    uint8_t stolen[MOLE_CLASS_COUNT];
 
     struct mole_lock mode_lock; /* whoever changes modes */
 

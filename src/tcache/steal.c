@@ -2,6 +2,7 @@
 #include "tcache/steal.h"
 
 #include "arena/inbox.h"
+#include "tcache/usage.h"
 
 /*
  * Whether the slab is the thief's now. The blocks first: with all of them in hand, the
@@ -26,6 +27,7 @@ static void take_run(struct mole_heap *heap, struct mole_span *span,
 {
     struct mole_run *run = span->run;
     sub_rlx(&heap->returned_a, 1);
+    mole_usage_note_theft(heap, span);
     mole_span_unmap(span);
     mole_span_give(span);
     mole_arena_unlink(&heap->arena, run);

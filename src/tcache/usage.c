@@ -4,10 +4,21 @@
 #include "arena/inbox.h"
 #include "arena/span_map.h"
 
+static void note(uint8_t *used, uint32_t frees)
+{
+    uint32_t room = (uint32_t)UINT8_MAX - *used;
+    *used += (uint8_t)(frees < room ? frees : room);
+}
+
 void mole_usage_note(struct mole_tcache *cache, unsigned class, uint32_t frees)
 {
-    uint32_t room = (uint32_t)UINT8_MAX - cache->used[class];
-    cache->used[class] += (uint8_t)(frees < room ? frees : room);
+    note(&cache->used[class], frees);
+}
+
+void mole_usage_note_theft(struct mole_heap *heap, const struct mole_span *span)
+{
+    note(&heap->stolen[span->class],
+         span->capacity + (uint32_t)(span->armed - span->countdown));
 }
 
 /* Allocations by class. */
@@ -45,9 +56,11 @@ static void add_run(struct usage *usage, const struct mole_run *run)
 
 bool mole_usage_reaches(struct mole_heap *heap, uint32_t count)
 {
-    struct usage usage = {.counts = {0}};
+    struct usage usage;
     /* Threads that end give their batches back under this lock (thread.c). */
     mole_arena_enter(&heap->arena);
+    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+        usage.counts[class] = heap->stolen[class];
     for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
         add_cache(&usage, (struct mole_tcache *)(void *)owner);
     for (const struct mole_run *run = heap->arena.runs; run; run = run->next)

@@ -4,10 +4,8 @@
  * of them has seen some number of allocations. No fast path counts for that. A block that
  * was allocated is live now, or was freed since; frees are counted by the slabs'
  * countdowns, in inboxes and in batches, and noted (mole_usage_note) where these counts
- * are dropped.
- *
- * Exact, but for slabs of blocks above 8 KiB which other threads' frees emptied and a
- * third took (steal.h): their blocks are missing.
+ * are dropped: in the cache's record by its owner, in the heap's where a slab is stolen
+ * (steal.h).
  */
 #pragma once
 
@@ -18,6 +16,9 @@ enum { MOLE_USAGE_MOST_BYTES = 16 * 1024 };
 
 /* So many blocks of the cache's class were freed. Owner only, or the owner is quiet. */
 void mole_usage_note(struct mole_tcache *cache, unsigned class, uint32_t frees);
+
+/* All blocks of a slab that is being stolen were freed. Under the arena's lock. */
+void mole_usage_note_theft(struct mole_heap *heap, const struct mole_span *span);
 
 /*
  * Whether blocks of one class were allocated `count` times, at most 255, since the heap

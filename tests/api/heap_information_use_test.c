@@ -132,6 +132,56 @@ Test(heap_information_use, case_070_other_allocations_do_not)
     destroy_heap(heap);
 }
 
+static SIZE_T committed_bytes(HANDLE heap)
+{
+    HEAP_SUMMARY summary = {.cb = sizeof(summary)};
+    require(HeapSummary(heap, 0, &summary), "HeapSummary failed");
+    return summary.cbCommitted;
+}
+
+struct theft {
+    HANDLE heap;
+    void *blocks[2 * 17]; /* 17 of each of two classes: more than the thief takes */
+};
+
+enum { THIEF_BYTES = 20000, THIEF_BLOCKS = 40 }; /* of a class that is not counted */
+
+/*
+ * The blocks' slabs come back whole while their owner does not act; a thread with a cache
+ * of its own that needs memory steals them.
+ */
+static const char *free_and_steal(struct worker *worker)
+{
+    struct theft *theft = worker->shared;
+    for (size_t i = 0; i < THIEF_BLOCKS; i++)
+        if (!HeapFree(theft->heap, 0, HeapAlloc(theft->heap, 0, THIEF_BYTES)))
+            return "HeapFree failed";
+    for (size_t i = 0; i < LENGTH(theft->blocks); i++)
+        if (!HeapFree(theft->heap, 0, theft->blocks[i]))
+            return "HeapFree failed";
+    for (size_t i = 0; i < THIEF_BLOCKS; i++) {
+        SIZE_T before = committed_bytes(theft->heap);
+        if (!HeapAlloc(theft->heap, 0, THIEF_BYTES))
+            return "no memory";
+        if (committed_bytes(theft->heap) < before)
+            return NULL;
+    }
+    return "nothing was stolen";
+}
+
+Test(heap_information_use, case_070_allocations_in_slabs_that_were_stolen_count)
+{
+    struct theft theft = {.heap = create_heap(0)};
+
+    for (size_t i = 0; i < LENGTH(theft.blocks); i++)
+        theft.blocks[i] = take(theft.heap, 0, i < 17 ? 16000 : 12000);
+    run_workers(1, free_and_steal, &theft);
+    expect_value(theft.heap, 0, "17 blocks in slabs that were stolen");
+    one_at_a_time(theft.heap, 16000, 1);
+    expect_value(theft.heap, ACTIVE, "and one more");
+    destroy_heap(theft.heap);
+}
+
 Test(heap_information_use, asking_does_not_disturb_who_allocates)
 {
     struct foreign_use uses = {.heap = create_heap(0), .bytes = 40000, .count = 18};
@@ -145,13 +195,6 @@ Test(heap_information_use, asking_does_not_disturb_who_allocates)
         run_workers(1, free_there, &uses);
     }
     destroy_heap(uses.heap);
-}
-
-static SIZE_T committed_bytes(HANDLE heap)
-{
-    HEAP_SUMMARY summary = {.cb = sizeof(summary)};
-    require(HeapSummary(heap, 0, &summary), "HeapSummary failed");
-    return summary.cbCommitted;
 }
 
 /* Blocks in this thread's batches; their slabs can only go when these are handed over. */
