@@ -116,10 +116,8 @@ struct mole_heap {
      */
     _Atomic(bool) is_active_a;
 
-    /* Under the arena's lock: blocks freed in slabs that were stolen (tcache/usage.h). */
-    uint8_t stolen[MOLE_CLASS_COUNT];
-
-    struct mole_lock mode_lock; /* whoever changes modes */
+    struct mole_lock mode_lock;       /* whoever changes modes */
+    uint8_t stolen[MOLE_CLASS_COUNT]; /* under the arena's lock: see tcache/usage.h */
 
     /* Under mode_lock: told of each change, by mole_mode_follow. */
     void (*follow)(unsigned modes);
