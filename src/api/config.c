@@ -122,66 +122,93 @@ static bool take_global_flag(const struct option *option, bool apply)
     return option->value_length > 0;
 }
 
-/* Check one option, and apply it on demand. */
+static bool take_compat(const struct option *option, bool apply)
+{
+    bool is_windows = is_value(option, "windows");
+    if (!is_windows && !is_value(option, "documents"))
+        return false;
+    if (apply)
+        mole_last_error_set_compat(is_windows);
+    return true;
+}
+
+static bool take_purger(const struct option *option, bool apply)
+{
+    bool by_thread = is_value(option, "thread");
+    if (!by_thread && !is_value(option, "calls"))
+        return false;
+    if (apply)
+        mole_purger_allow(by_thread);
+    return true;
+}
+
+static bool take_unhandled(const struct option *option, bool apply)
+{
+    bool by_return = is_value(option, "return");
+    if (!by_return && !is_value(option, "abort"))
+        return false;
+    if (apply)
+        mole_exception_set_returning(by_return);
+    return true;
+}
+
+static bool take_stats(const struct option *option, bool apply)
+{
+    if (option->value_length == 0 || option->value_length >= MOLE_STATS_PATH_MAX)
+        return false;
+    if (apply)
+        mole_stats_write_at_exit(option->value, option->value_length);
+    return true;
+}
+
+/* Each checks an option's value, and applies it on demand. */
+static const struct {
+    const char *key;
+    bool (*take)(const struct option *option, bool apply);
+} takers[] = {
+    {"compat", take_compat},   {"global_flag", take_global_flag},
+    {"purger", take_purger},   {"unhandled", take_unhandled},
+    {"control", take_control}, {"stats", take_stats},
+};
+
 static bool take(const struct option *option, bool apply)
 {
-    if (is(option->key, option->key_length, "compat")) {
-        bool is_windows = is_value(option, "windows");
-        if (!is_windows && !is_value(option, "documents"))
-            return false;
-        if (apply)
-            mole_last_error_set_compat(is_windows);
-        return true;
-    }
-    if (is(option->key, option->key_length, "purger")) {
-        bool by_thread = is_value(option, "thread");
-        if (!by_thread && !is_value(option, "calls"))
-            return false;
-        if (apply)
-            mole_purger_allow(by_thread);
-        return true;
-    }
-    if (is(option->key, option->key_length, "unhandled")) {
-        bool by_return = is_value(option, "return");
-        if (!by_return && !is_value(option, "abort"))
-            return false;
-        if (apply)
-            mole_exception_set_returning(by_return);
-        return true;
-    }
-    if (is(option->key, option->key_length, "global_flag"))
-        return take_global_flag(option, apply);
-    if (is(option->key, option->key_length, "control"))
-        return take_control(option, apply);
-    if (is(option->key, option->key_length, "stats")) {
-        if (option->value_length == 0 || option->value_length >= MOLE_STATS_PATH_MAX)
-            return false;
-        if (apply)
-            mole_stats_write_at_exit(option->value, option->value_length);
-        return true;
-    }
+    for (size_t i = 0; i < sizeof takers / sizeof *takers; i++)
+        if (is(option->key, option->key_length, takers[i].key))
+            return takers[i].take(option, apply);
     return false;
 }
 
-/* Go through all options; with `apply` only after a pass without. */
-static bool take_all(const char *conf, bool apply)
+/*
+ * Go through all options; with `apply` after a pass without. NULL, or the first bad one.
+ */
+static const char *take_all(const char *conf, bool apply)
 {
     struct option option;
     while (*conf) {
-        conf = next_option(conf, &option);
-        if (!conf || !take(&option, apply))
-            return false;
+        const char *next = next_option(conf, &option);
+        if (!next || !take(&option, apply))
+            return conf;
+        conf = next;
     }
-    return true;
+    return NULL;
+}
+
+/* NULL, or the first bad option; then nothing was applied. */
+static const char *configure(const char *conf)
+{
+    const char *bad = take_all(conf, false);
+    if (!bad)
+        (void)take_all(conf, true);
+    return bad;
 }
 
 int mh_configure(const char *conf)
 {
-    if (!conf || !take_all(conf, false)) {
+    if (!conf || configure(conf)) {
         errno = EINVAL;
         return -1;
     }
-    (void)take_all(conf, true);
     return 0;
 }
 
@@ -191,7 +218,8 @@ __attribute__((constructor)) static void read_environment(void)
     /* Before there is a second thread, so that no fork meets us half started. */
     (void)!mole_process_start();
     const char *conf = secure_getenv("MOLEHILL_CONF");
-    if (conf && mh_configure(conf) != 0)
-        mole_warn("MOLEHILL_CONF ignored, it has an unknown key or value: %s", conf);
+    const char *bad = conf ? configure(conf) : NULL;
+    if (bad)
+        mole_warn("MOLEHILL_CONF ignored, it has an unknown key or value: %s", bad);
     errno = saved;
 }
