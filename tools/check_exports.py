@@ -16,7 +16,7 @@ import sys
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 LIBRARIES = ["libmolehill", "libmolehill-malloc", "libmolehill-win32"]
-SPIES = ["top-sites"]
+SPIES = ["record", "top-sites"]
 UNVERSIONED = ["libmolehill-malloc", *SPIES]
 PRIVATE = "MOLEHILL_PRIVATE_"
 

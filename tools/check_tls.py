@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 LIBRARIES = ["libmolehill", "libmolehill-malloc", "libmolehill-win32"]
-SPIES = ["top-sites"]
+SPIES = ["record", "top-sites"]
 TLS_BYTES_MAX = 64
 
 

@@ -40,7 +40,8 @@ FLAVOURS = {
     "tsan": ["clang", "-O1", "-fsanitize=thread"],
 }
 NOT_IN_TESTING = {"src/malloc/libc_names.c", *(
-    f"src/observers/{name}.c" for name in ("report", "stack", "symbols", "top_sites"))}
+    f"src/observers/{name}.c" for name in ("record_preload", "report", "stack", "symbols",
+                                            "top_sites"))}
 
 # How a test is run. `attempts`: a race need not come at the first try.
 Test = namedtuple("Test", "flavour source seconds attempts", defaults=(40, 1))
