@@ -37,6 +37,15 @@ unsigned perf_lanes(void); /* how many lanes run, at least 1 */
  */
 uint64_t perf_option(const char *key, uint64_t fallback);
 
+/* What follows `key=` on the command line, NULL if it is not there. */
+const char *perf_text(const char *key);
+
+/*
+ * At the end of setup: from now on so many bytes of what is resident are a workload's own
+ * and no part of the line's peak_rss; nor is what was given back by now.
+ */
+void perf_hide_pages(size_t bytes);
+
 /* `bytes` of zeroed, resident memory that lives until the process ends. */
 void *perf_pages(size_t bytes);
 
