@@ -19,7 +19,7 @@
 
 #include "target.h"
 
-#define MAX_LANES 256u
+#define MAX_LANES 1024u
 #define MAX_REPETITIONS 100u
 #define MAX_OPTIONS 64
 #define NS_PER_MS 1000000u
@@ -250,24 +250,36 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
+static void warm_up(void)
+{
+    unsigned turns = perf_workload.warm_ups ? perf_workload.warm_ups : 1;
+    for (unsigned turn = 0; turn < turns; turn++) {
+        repetition();
+        if (perf_workload.warmed)
+            perf_workload.warmed(turn);
+    }
+}
+
 static void measure(const char *name, const char *target)
 {
     double samples[MAX_REPETITIONS];
     unsigned count = 0, wanted = (unsigned)perf_option("reps", 5);
     uint64_t budget_ns = perf_option("budget_ms", 2000) * NS_PER_MS;
-    bool warm_up = perf_option("warmup", 1) != 0;
+    bool is_warm = perf_option("warmup", 1) == 0;
     uint64_t begin = now_ns();
 
     refuse_unknown_options();
     if (wanted == 0 || wanted > MAX_REPETITIONS)
         perf_die("reps must be 1 to 100");
-    if (warm_up)
-        repetition();
+    if (!is_warm)
+        warm_up();
     do
         samples[count++] = repetition();
     while (count < wanted && now_ns() - begin < budget_ns);
 
     unsigned long rss = peak_rss_kib();
+    if (perf_workload.report)
+        perf_workload.report(name, target);
     qsort(samples, count, sizeof samples[0], compare);
     printf("%s %s %u %s %llu %.3f %.3f %.3f ns/op %lu\n", name, target, lane_count,
            bytes_shown, (unsigned long long)lane_ops * lane_count, samples[0],
@@ -283,7 +295,7 @@ int main(int argc, char **argv)
     option_list = argv + 5;
     lane_count = (unsigned)parse(argv[3]);
     if (lane_count == 0 || lane_count > MAX_LANES)
-        perf_die("threads must be 1 to 256");
+        perf_die("threads must be 1 to 1024");
     lane_ops = parse(argv[4]) / lane_count;
     if (lane_ops == 0)
         perf_die("too few ops");

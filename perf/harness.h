@@ -25,6 +25,11 @@ struct perf_workload {
     void (*setup)(void);
     /* A lane's share of a repetition, timed: about `ops` operations, returns how many. */
     uint64_t (*run)(unsigned lane, uint64_t ops);
+    /* Repetitions before any is counted, 0 for one; `warmed` is told of each from 0. */
+    unsigned warm_ups;
+    void (*warmed)(unsigned turn); /* NULL: nobody wants to know; the lanes wait */
+    /* NULL, or prints lines of its own before the usual one. */
+    void (*report)(const char *name, const char *target);
 };
 
 extern const struct perf_workload perf_workload;

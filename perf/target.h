@@ -10,7 +10,8 @@
  *   TARGET_EMPTY   nothing: the loop around the calls, to count instructions
  *
  * A scope is what a request allocates from: on heaps one of its own, that takes its
- * blocks with it; on malloc nothing, and the blocks are freed one by one.
+ * blocks with it; on malloc nothing, and the blocks are freed one by one. Both free a
+ * single one by PERF_SCOPE_RELEASE.
  */
 #pragma once
 
@@ -29,6 +30,7 @@
 #define PERF_SCOPE_CREATE() NULL
 #define PERF_SCOPE_ALLOC(scope, bytes) ((void)(scope), malloc(bytes))
 #define PERF_SCOPE_FREE(scope, block) ((void)(scope), free(block))
+#define PERF_SCOPE_RELEASE(scope, block) ((void)(scope), free(block))
 #define PERF_SCOPE_DESTROY(scope) ((void)(scope))
 
 #elif defined TARGET_HEAP
@@ -46,6 +48,7 @@ extern DWORD perf_heap_options; /* as given to HeapCreate */
 #define PERF_SCOPE_CREATE() HeapCreate(perf_heap_options, 0, 0)
 #define PERF_SCOPE_ALLOC(scope, bytes) HeapAlloc(scope, 0, bytes)
 #define PERF_SCOPE_FREE(scope, block) ((void)(scope), (void)(block))
+#define PERF_SCOPE_RELEASE(scope, block) HeapFree(scope, 0, block)
 #define PERF_SCOPE_DESTROY(scope) HeapDestroy(scope)
 
 #elif defined TARGET_FLOOR
