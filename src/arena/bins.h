@@ -22,8 +22,9 @@ unsigned mole_bins_of(size_t chunks);
 /* The chunks that each run of the bin has at least. */
 size_t mole_bins_chunks(unsigned bin);
 
-/* The stack itself, for who takes all of it. */
+/* The stack itself, for who takes all of it and notes each run. */
 struct mole_meta_stack *mole_bins_warm(unsigned bin);
+void mole_bins_note_taken(const struct mole_run *run);
 
 /* A run of the bin, or NULL. */
 struct mole_run *mole_bins_pop_warm(unsigned bin);
@@ -31,3 +32,6 @@ struct mole_run *mole_bins_pop_cold(unsigned bin);
 
 /* Into its bin: cold if it reads as zero, else warm. */
 void mole_bins_push(struct mole_run *run);
+
+/* Chunks in the warm stacks, nearly. */
+size_t mole_bins_warm_chunks(void);

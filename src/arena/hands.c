@@ -65,13 +65,14 @@ static void hold_caught(void)
         struct mole_meta *meta = caught;
         caught = mole_meta_below(meta);
         fence_compiler();
+        mole_bins_note_taken((struct mole_run *)(void *)meta);
         push(&held, (struct mole_run *)(void *)meta);
     }
 }
 
-void mole_hands_take_all(struct mole_meta_stack *stack)
+void mole_hands_take_warm(unsigned bin)
 {
-    caught = mole_meta_pop_all(stack);
+    caught = mole_meta_pop_all(mole_bins_warm(bin));
     hold_caught();
 }
 

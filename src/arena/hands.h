@@ -4,7 +4,7 @@
  * is free, holds this lock, and has what he took in his hands: lists that are one for the
  * process. Who finds the pool empty waits for the lock before he believes it.
  *
- *   bins --mole_hands_take_all, hold--> hands --mole_hands_put--> bins
+ *   bins --mole_hands_take_warm, hold--> hands --mole_hands_put--> bins
  *
  * The lock is not held over fork. A child makes it anew and puts into the bins what was
  * in the hands of a thread it does not have. Each step changes one list head after the
@@ -26,11 +26,11 @@ bool mole_hands_try(void) mole_must_check;
 struct mole_run *mole_hands_first(void);
 
 /*
- * A run that is in no list comes first; all of a stack do, what was pushed last coming
- * last.
+ * A run that is in no list comes first; all warm ones of a bin do, what was pushed last
+ * coming last.
  */
 void mole_hands_hold(struct mole_run *run);
-void mole_hands_take_all(struct mole_meta_stack *stack);
+void mole_hands_take_warm(unsigned bin);
 
 /* The first run goes to its bin; all do. */
 void mole_hands_put(void);

@@ -5,6 +5,7 @@
 #include "arena/hands.h"
 #include "arena/region.h"
 #include "arena/rejoin.h"
+#include "arena/warmth.h"
 #include "os/pages.h"
 #include "os/thread.h"
 
@@ -72,6 +73,15 @@ size_t mole_pool_round(size_t chunks)
     return mole_bins_chunks(mole_bins_for(chunks));
 }
 
+/* A run that was warm once, and comes late. */
+static struct mole_run *pop_cold(unsigned bin)
+{
+    struct mole_run *run = mole_bins_pop_cold(bin);
+    if (run)
+        mole_warmth_missed(run->chunks);
+    return run;
+}
+
 struct mole_run *mole_pool_take(struct mole_pool_slots *slots, size_t chunks)
 {
     struct mole_run *run;
@@ -88,7 +98,7 @@ struct mole_run *mole_pool_take(struct mole_pool_slots *slots, size_t chunks)
     if (!run && bin + 1 < MOLE_BINS && mole_region_fresh() >= chunks)
         run = mole_bins_pop_warm(bin + 1);
     if (!run)
-        run = mole_bins_pop_cold(bin);
+        run = pop_cold(bin);
     if (!run)
         run = mole_run_create(mole_bins_chunks(bin));
     return run ? run : mole_rejoin_take(chunks);
@@ -124,6 +134,16 @@ uint64_t mole_pool_gives(void)
     return sum;
 }
 
+/* The run's contents go. False: the system refuses, it stays warm. */
+static bool purge(struct mole_run *run)
+{
+    if (!mole_pages_purge(run->base, (size_t)run->chunks * MOLE_CHUNK))
+        return false;
+    run->is_zero = 1;
+    add_rlx(&purged_a, 1);
+    return true;
+}
+
 void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run)
 {
     run->is_zero = 0;
@@ -137,6 +157,8 @@ void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run)
             count_give(slots);
             return;
         }
+    if (!mole_warmth_allows(run->chunks))
+        (void)purge(run);
     mole_bins_push(run);
     count_give(slots);
     tick();
@@ -169,22 +191,12 @@ void mole_pool_drain_all(void)
         empty(slots);
 }
 
-/* The run's contents go. False: the system refuses, it stays warm. */
-static bool purge(struct mole_run *run)
-{
-    if (!mole_pages_purge(run->base, (size_t)run->chunks * MOLE_CHUNK))
-        return false;
-    run->is_zero = 1;
-    add_rlx(&purged_a, 1);
-    return true;
-}
-
 /* Purge the runs of one bin that were given before `since`; the others stay, in order. */
 static size_t purge_before(unsigned bin, uint32_t since, size_t *kept)
 {
     size_t count = 0;
     struct mole_run *run;
-    mole_hands_take_all(mole_bins_warm(bin));
+    mole_hands_take_warm(bin);
     for (; (run = mole_hands_first()); mole_hands_put()) {
         if ((int32_t)(since - run->given) > 0)
             count += purge(run);
@@ -219,6 +231,7 @@ size_t mole_pool_pass(void)
     for (unsigned bin = 0; bin < MOLE_BINS; bin++)
         (void)purge_before(bin, pass - 1, &kept);
     mole_hands_leave();
+    mole_warmth_pass();
     return kept;
 }
 

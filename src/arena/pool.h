@@ -78,7 +78,7 @@ void mole_pool_enlist(struct mole_pool_slots *slots);
 struct mole_run *mole_pool_take(struct mole_pool_slots *slots, size_t chunks)
     mole_must_check;
 
-/* Give a run back, warm. */
+/* Give a run back: warm, if there is not more of that than is wanted (warmth.h). */
 void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run);
 
 /* Move a thread's slots to the process-wide stacks: at thread exit, in a fork's child. */

@@ -8,7 +8,9 @@
 #include "arena/link.h"
 #include "arena/size_class.h"
 #include "arena/span_map.h"
+#include "arena/warmth.h"
 #include "base/check.h"
+#include "os/pages.h"
 #include "os/random.h"
 
 struct mole_owner mole_owner_nobody = {.thread_a = MOLE_ORPHAN,
@@ -43,8 +45,23 @@ struct mole_span *mole_span_take(size_t capacity)
                           sizeof(struct mole_span) + entries * sizeof(uint16_t));
 }
 
+/*
+ * The table's whole pages, once nobody is in need of them: they read as zero then, as no
+ * live block's entries do.
+ */
+static void purge_table(struct mole_span *span)
+{
+    uintptr_t first = mole_round_up((uintptr_t)span->entry_a, MOLE_PAGE);
+    uintptr_t end = (uintptr_t)span + mole_meta_bytes(&span->meta);
+    end &= ~(uintptr_t)(MOLE_PAGE - 1);
+    if (end > first)
+        (void)mole_pages_purge((void *)first, end - first);
+}
+
 void mole_span_give(struct mole_span *span)
 {
+    if (mole_warmth_is_full())
+        purge_table(span);
     mole_meta_give(span);
 }
 

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <semaphore.h>
 
+#include "arena/warmth.h"
 #include "inject.h"
 
 enum { LARGE = 900 * 1024 };
@@ -183,6 +184,7 @@ static int start_purger(const void *argument)
     pthread_t other = race_thread(wait_to_end, &end);
     size_t before = thread_count();
     unsigned long nth = *(const unsigned long *)argument;
+    mole_warmth_missed(8 * LARGE / MOLE_CHUNK * 2); /* or all would go at once */
     mole_pages_inject(nth, false);
     use_some(8);
     unsigned long calls = mole_pages_inject(0, false);

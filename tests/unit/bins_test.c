@@ -43,3 +43,19 @@ Test(bins, push_goes_by_size_and_by_whether_it_is_zero)
     require(!mole_bins_pop_cold(bin), "a dirty run is cold");
     require(mole_bins_pop_warm(bin) == run, "it is not with those of 10");
 }
+
+Test(bins, chunks_in_the_warm_stacks_are_counted)
+{
+    stop_passes();
+    size_t before = mole_bins_warm_chunks();
+    struct mole_run *run = mole_run_create(11);
+    require(run != NULL, "no run");
+    mole_bins_push(run);
+    require(mole_bins_warm_chunks() == before, "cold ones are counted");
+    require(mole_bins_pop_cold(mole_bins_for(10)) == run, "it is not there");
+    run->is_zero = 0;
+    mole_bins_push(run);
+    require(mole_bins_warm_chunks() == before + 11, "they are not");
+    require(mole_bins_pop_warm(mole_bins_for(10)) == run, "it is not there");
+    require(mole_bins_warm_chunks() == before, "popped ones still are");
+}

@@ -90,7 +90,7 @@ Test(hands, put_goes_by_what_the_run_is)
             "they are not where they belong");
 }
 
-Test(hands, take_all_leaves_the_stack_empty)
+Test(hands, take_warm_leaves_the_stack_empty)
 {
     begin();
     for (size_t i = 0; i < 10; i++) {
@@ -98,10 +98,16 @@ Test(hands, take_all_leaves_the_stack_empty)
         run->is_zero = 0;
         mole_bins_push(run);
     }
-    mole_hands_take_all(mole_bins_warm(2));
+    mole_hands_take_warm(2);
     require(held() == 10 && !mole_bins_pop_warm(2), "%zu of 10", held());
-    mole_hands_take_all(mole_bins_warm(2));
+    mole_hands_take_warm(2);
     require(held() == 10, "an empty stack gave something");
+    mole_hands_put_all();
+    require(mole_bins_warm_chunks() == 30, "%zu of 30 chunks are counted",
+            mole_bins_warm_chunks());
+    mole_hands_take_warm(2);
+    require(mole_bins_warm_chunks() == 0, "%zu chunks are counted in the hands",
+            mole_bins_warm_chunks());
 }
 
 static const char *try_to_enter(struct worker *worker)
