@@ -63,7 +63,7 @@
 #define UNCACHED 2  /* gate.uncached_a */
 #define GATE 3      /* gate.lock */
 #define MODES 4     /* mode_lock */
-#define HOLD 5      /* hold_lock */
+#define HOLD 5      /* arena/hold.c's lock */
 #define DENIED 6    /* denied_a */
 #define IS_DONE 7   /* are_fenced_a */
 #define HEAP 8      /* the owner's work in the heap: 1 while it is half done */

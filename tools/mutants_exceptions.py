@@ -149,7 +149,7 @@ MUTANTS = [
          "capacity * sizeof span->entry_a[0])"),
     ], ["unit/span"]),
     ("relaxed_release_all", "who compacted all heaps lets them go without release", [
-        ("src/arena/heap.c", "store_rel(&is_held_a, false);", "store_rlx(&is_held_a, false);"),
+        ("src/arena/hold.c", "store_rel(&is_held_a, false);", "store_rlx(&is_held_a, false);"),
     ], ["raise/tsan"]),
     ("relaxed_set_is_empty", "who looks for spies does not see what came before them", [
         ("src/spy/set.h", "load_acq(&mole_set_a) == &mole_set_nobody",

@@ -11,6 +11,7 @@
 #include "api/handle.h"
 #include "api/last_error.h"
 #include "arena/audit.h"
+#include "arena/hold.h"
 #include "arena/mode.h"
 #include "arena/walk.h"
 #include "os/barrier.h"
@@ -127,7 +128,7 @@ void mole_heap_walk_compact_all(void)
     struct mole_pool_slots *slots = mole_thread_slots();
     if (!mole_barrier_all()) /* find out before all heaps are held */
         mole_mode_go_fenced();
-    mole_heap_hold_all();
+    mole_hold_begin();
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap)) {
         bool is_wanted = heap->arena.is_locked && heap != mole_process_malloc_heap();
         bool is_alive = load_acq(&heap->word_a); /* HB-HEAP-1 */
@@ -136,7 +137,7 @@ void mole_heap_walk_compact_all(void)
         mole_compact_heap(heap, slots);
         mole_gate_resume(heap);
     }
-    mole_heap_release_all();
+    mole_hold_end();
     give_to_system(slots);
     errno = saved;
 }

@@ -5,6 +5,7 @@
 
 #include "arena/fixed.h"
 #include "arena/guard.h"
+#include "arena/hold.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 
@@ -27,35 +28,6 @@ static struct mole_meta_stack unused[2]; /* without and with a lock: for good */
  */
 static _Atomic(uint64_t) last_id_a;
 static _Atomic(uint64_t) adoptions_a;
-
-/*
- * is_held_a: somebody goes through heaps that are not its own.
- *   writers  who holds hold_lock; a fork's child
- *   readers  kill
- *   orders   set between fences: HB-HOLD-1; cleared release, load acquire: HB-HOLD-2
- *   keeps    false while hold_lock is free
- */
-static _Atomic(bool) is_held_a;
-static struct mole_lock hold_lock = MOLE_LOCK;
-
-void mole_heap_hold_all(void)
-{
-    mole_lock_acquire(&hold_lock);
-    store_rlx(&is_held_a, true);
-    fence_seq_cst(); /* HB-HOLD-1 */
-}
-
-void mole_heap_release_all(void)
-{
-    store_rel(&is_held_a, false); /* HB-HOLD-2 */
-    mole_lock_release(&hold_lock);
-}
-
-void mole_heap_repair_all(void)
-{
-    mole_lock_init(&hold_lock);
-    store_rlx(&is_held_a, false);
-}
 
 static struct mole_heap *take_record(bool is_locked)
 {
@@ -222,11 +194,7 @@ struct mole_owner *mole_heap_kill(struct mole_heap *heap)
     mole_arena_leave(&heap->arena);
     mole_gate_forget(heap);
     mole_span_map_clear(heap->home->base, 1);
-    fence_seq_cst();                      /* HB-HOLD-1 */
-    if (unlikely(load_acq(&is_held_a))) { /* HB-HOLD-2 */
-        mole_lock_acquire(&hold_lock);
-        mole_lock_release(&hold_lock);
-    }
+    mole_hold_await();
     return owners;
 }
 

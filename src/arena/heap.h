@@ -12,8 +12,6 @@
  *  HB-HEAP-1   create: store of word_a    find, first use: load        the heap's fields
  *  HB-HEAP-2   take_record: CAS of all_a  first: load of all_a         all_next
  *  HB-HEAP-3   create: store of handle_a  GetProcessHeaps: fence       the old word went
- *  HB-HOLD-1   see mole_heap_hold_all
- *  HB-HOLD-2   release: is_held_a         kill: load of is_held_a     what was done there
  *  HB-OWNER-1  let go: store of thread_a  adopt: CAS of thread_a       the cache's fields
  *  HB-OWNER-2  enlist: CAS of owners_a    first/next: load of owners_a the owner's fields
  *
@@ -167,16 +165,6 @@ mole_hot uint64_t mole_heap_id(struct mole_heap *heap)
 {
     return load_rlx(&heap->word_a) & ~(uint64_t)MOLE_MODE_MASK;
 }
-
-/*
- * Keep the caches of all heaps from being given back for a moment: HeapDestroy waits. For
- * whoever goes through heaps that are not its own. HB-HOLD-1: hold stores and fences,
- * then reads a word; kill clears the word and fences, then looks whether anybody holds:
- * one of the two sees it.
- */
-void mole_heap_hold_all(void);
-void mole_heap_release_all(void);
-void mole_heap_repair_all(void); /* in a fork's child: nobody holds them any more */
 
 /* Put a new cache on the heap's list, and give it its keys. Its other fields are set. */
 void mole_heap_enlist(struct mole_heap *heap, struct mole_owner *owner);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/mode.h"
 
+#include "arena/hold.h"
 #include "os/barrier.h"
 
 /*
@@ -116,10 +117,10 @@ void mole_mode_go_fenced(void)
 {
     if (load_acq(&are_fenced_a)) /* HB-FENCED-1 */
         return;
-    mole_heap_hold_all(); /* and wait for who is at it already */
+    mole_hold_begin(); /* and wait for who is at it already */
     if (!load_rlx(&are_fenced_a))
         fence_all();
-    mole_heap_release_all();
+    mole_hold_end();
 }
 
 void mole_mode_give_keys(struct mole_owner *owner)

@@ -33,7 +33,7 @@
  * Set and clear modes of the heap with this id, in its word and in the keys of all its
  * caches.
  * False: it is gone. The caller keeps it from ending meanwhile, for it is its own or by
- * mole_heap_hold_all. Operations under way are not waited for.
+ * mole_hold_begin. Operations under way are not waited for.
  */
 bool mole_mode_change(struct mole_heap *heap, uint64_t id, unsigned set, unsigned clear);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "arena/census.h"
+#include "arena/hold.h"
 #include "arena/region.h"
 #include "arena/rejoin.h"
 #include "base/check.h"
@@ -110,7 +111,7 @@ static void in_child_of_fork(void)
     mole_purger_forget();
     mole_region_repair();
     mole_rejoin_repair();
-    mole_heap_repair_all();
+    mole_hold_repair();
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
         repair(heap, was_alone);
     mole_guarding_repair();

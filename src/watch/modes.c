@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "watch/modes.h"
 
+#include "arena/hold.h"
 #include "arena/mode.h"
 #include "os/grace.h"
 #include "tcache/process.h"
@@ -39,11 +40,11 @@ static void update(struct mole_heap *heap)
 static void update_all(void)
 {
     unsigned modes = modes_for(mole_spy_wants(MOLE_SPY_EVERYWHERE));
-    mole_heap_hold_all();
+    mole_hold_begin();
     mole_mode_change_to_come(modes, MOLE_MODE_WATCHED & ~modes);
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
         update(heap);
-    mole_heap_release_all();
+    mole_hold_end();
 }
 
 /* In a fork's child, which may have come in the middle of a change. */
