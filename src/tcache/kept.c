@@ -10,20 +10,22 @@ bool mole_kept_is_alive(const struct mole_kept *kept)
     return (load_rlx(&kept->heap->word_a) & ~(uint64_t)MOLE_MODE_MASK) == kept->id;
 }
 
-/* The id's place, or the free one where it would be. The table has room. */
-static struct mole_kept *place_of(const struct mole_kept_table *table, uint64_t id)
+/* The record's place, or the free one where it would be. The table has room. */
+static struct mole_kept *place_of(const struct mole_kept_table *table,
+                                  const struct mole_heap *heap)
 {
     size_t mask = table->room - 1;
-    size_t place = (size_t)((id >> MOLE_MODE_SHIFT) * 0x9e3779b97f4a7c15u >> 32) & mask;
-    while (table->entries[place].heap && table->entries[place].id != id)
+    size_t place = (size_t)((uintptr_t)heap * 0x9e3779b97f4a7c15u >> 32) & mask;
+    while (table->entries[place].heap && table->entries[place].heap != heap)
         place = (place + 1) & mask;
     return &table->entries[place];
 }
 
-struct mole_kept *mole_kept_find(const struct mole_kept_table *table, uint64_t id)
+struct mole_kept *mole_kept_find(const struct mole_kept_table *table,
+                                 struct mole_heap *heap)
 {
-    struct mole_kept *kept = table->room ? place_of(table, id) : NULL;
-    return kept && kept->heap ? kept : NULL;
+    struct mole_kept *kept = table->room ? place_of(table, heap) : NULL;
+    return kept && kept->heap && mole_kept_is_alive(kept) ? kept : NULL;
 }
 
 /*
@@ -49,7 +51,7 @@ static bool make_room(struct mole_kept_table *table)
     *table = (struct mole_kept_table){.entries = kept + 1, .room = room, .count = live};
     for (uint32_t i = 0; i < old.room; i++)
         if (old.entries[i].heap && mole_kept_is_alive(&old.entries[i]))
-            *place_of(table, old.entries[i].id) = old.entries[i];
+            *place_of(table, old.entries[i].heap) = old.entries[i];
     if (old.entries)
         mole_meta_give(old.entries - 1);
     return true;
@@ -58,11 +60,14 @@ static bool make_room(struct mole_kept_table *table)
 bool mole_kept_add(struct mole_kept_table *table, struct mole_heap *heap,
                    struct mole_tcache *cache)
 {
-    if (!make_room(table))
-        return false;
-    *place_of(table, cache->owner.id) =
-        (struct mole_kept){.id = cache->owner.id, .heap = heap, .cache = cache};
-    table->count++;
+    struct mole_kept *kept = table->room ? place_of(table, heap) : NULL;
+    if (!kept || !kept->heap) {
+        if (!make_room(table))
+            return false;
+        kept = place_of(table, heap);
+        table->count++;
+    }
+    *kept = (struct mole_kept){.id = cache->owner.id, .heap = heap, .cache = cache};
     return true;
 }
 

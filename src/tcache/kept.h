@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The caches that a thread keeps, by the ids of their heaps: a table with open
+ * The caches that a thread keeps, by the records of their heaps: a table with open
  * addressing. An entry whose heap has another id by now is stale: the heap was destroyed,
- * its cache with it, and the entry goes when the table grows.
+ * its cache with it or kept for another life. The entry goes when the record's next heap
+ * takes its place, or when the table grows.
  *
  * The thread's alone, but for a fork's child, which gives back those of vanished threads.
  */
@@ -25,8 +26,9 @@ struct mole_kept_table {
     uint32_t count;            /* entries in use, stale ones included */
 };
 
-/* The entry of a heap's id, or NULL. */
-struct mole_kept *mole_kept_find(const struct mole_kept_table *table, uint64_t id);
+/* The live heap's entry, or NULL. */
+struct mole_kept *mole_kept_find(const struct mole_kept_table *table,
+                                 struct mole_heap *heap);
 
 /* Note a cache. False: no memory; nothing happened. */
 bool mole_kept_add(struct mole_kept_table *table, struct mole_heap *heap,

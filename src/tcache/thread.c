@@ -119,7 +119,7 @@ struct mole_tcache *mole_thread_cache(struct mole_heap *heap)
     struct mole_thread *thread = mole_tls.thread;
     if (heap == mole_process_malloc_heap())
         return thread->malloc_cache;
-    struct mole_kept *kept = mole_kept_find(&thread->kept, mole_heap_id(heap));
+    struct mole_kept *kept = mole_kept_find(&thread->kept, heap);
     return kept ? kept->cache : NULL;
 }
 

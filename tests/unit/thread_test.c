@@ -169,14 +169,45 @@ Test(thread, it_finds_its_caches_in_many_heaps)
     require(all_distinct(pointers, COUNT), "two heaps share a cache");
 }
 
+/* Heaps whose records are in use from now on. */
+static const char *use_records(struct worker *worker)
+{
+    (void)worker;
+    for (int i = 0; i < 400; i++)
+        (void)create_heap(0);
+    return NULL;
+}
+
 Test(thread, caches_of_dead_heaps_are_forgotten)
+{
+    enum { COUNT = 400 };
+    static HANDLE heaps[COUNT];
+    begin();
+    struct mole_thread *thread = mole_tls.thread;
+    for (size_t i = 0; i < COUNT; i++)
+        heaps[i] = create_heap(0);
+    for (size_t i = 0; i < COUNT; i++)
+        destroy_heap(heaps[i]);
+    run_workers(1, use_records, NULL);
+    for (int i = 0; i < 3 * COUNT && thread->kept.count >= COUNT; i++)
+        (void)create_heap(0);
+    require(thread->kept.count < COUNT, "the table still has %u", thread->kept.count);
+    require(mole_thread_cache(record), "the live heap's was forgotten too");
+}
+
+Test(thread, a_record_has_one_entry_however_often_it_is_used)
 {
     begin();
     struct mole_thread *thread = mole_tls.thread;
-    for (int i = 0; i < 5000; i++)
-        destroy_heap(create_heap(0));
-    require(thread->kept.room <= 64, "there is room for %u caches", thread->kept.room);
-    require(mole_thread_cache(record), "the live heap's was forgotten too");
+    destroy_heap(create_heap(0));
+    uint32_t count = thread->kept.count;
+    for (int i = 0; i < 100; i++) {
+        HANDLE next = create_heap(0);
+        require(mole_thread_cache(inside(next)), "the new heap's cache is not found");
+        destroy_heap(next);
+    }
+    require(thread->kept.count == count, "%u entries, it was one more heap at a time",
+            thread->kept.count);
 }
 
 Test(thread, a_heap_without_serialization_has_one_cache_for_all)
@@ -279,7 +310,7 @@ Test(thread, its_record_and_slots_are_used_by_the_next_thread)
 static void fill_list(void)
 {
     do
-        destroy_heap(create_heap(0));
+        (void)create_heap(0);
     while (mole_tls.thread->kept.count * 2 < mole_tls.thread->kept.room);
 }
 
