@@ -26,6 +26,7 @@ import mutants_com
 import mutants_exceptions
 import mutants_global
 import mutants_oracle
+import mutants_spare
 import mutants_storm
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
@@ -150,9 +151,7 @@ MUTANTS = [
         ("src/tcache/thread.c", "        mole_tcache_flush(kept->cache);\n", ""),
     ], ["batch"]),
     Mutant("lost_slots", "a thread ends and keeps its free runs", [
-        ("src/tcache/thread.c", """    mole_kept_release(&thread->kept);
-    mole_pool_drain(&thread->slots);
-""", "    mole_kept_release(&thread->kept);\n"),
+        ("src/tcache/thread.c", "    mole_pool_drain(&thread->slots);\n", ""),
     ], ["bounds"]),
     Mutant("adoption_by_store", "a cache is adopted by a look and a store, not by a "
            "compare-and-swap", [
@@ -279,7 +278,8 @@ MUTANTS = [
          "load_rlx_folded(&span->entry_a[index]))))) {"),
     ], ["misuse/heap_free"]),
     Mutant("remembered_spare", "a thread remembers a cache that it could not keep", [
-        ("src/tcache/thread.c", "        if (thread)\n            forget(thread, cache);\n", ""),
+        ("src/tcache/thread.c", "        forget(thread, cache);\n        mole_heap_let_go",
+         "        mole_heap_let_go"),
     ], ["unit/thread"]),
     Mutant("dead_heaps_key", "the caches of a destroyed heap keep its key", [
         ("src/tcache/tcache.c", "    empty(cache);\n    mole_meta_push", "    mole_meta_push"),
@@ -802,7 +802,7 @@ MUTANTS = [
     ], ["top_sites"]),
 ]
 for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
-               mutants_oracle, mutants_storm):
+               mutants_oracle, mutants_spare, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

@@ -6,6 +6,7 @@
 #include "api/last_error.h"
 #include "api/stats.h"
 #include "os/pages.h"
+#include "tcache/purger.h"
 #include "watch/watch.h"
 
 /* What a process can have of it on x86-64. */
@@ -20,32 +21,38 @@ static SIZE_T most_bytes(void)
     return (mole_last_error_is_compat() ? 0xFFFF0 : 0x7FFF8) - 1;
 }
 
+/* With a cache for the calling thread; NULL: it ends, or there was none. */
+static struct mole_heap *settle(struct mole_heap *heap, struct mole_pool_slots *slots)
+{
+    if (!heap || mole_thread_settle(heap))
+        return heap;
+    (void)mole_heap_kill(heap);
+    mole_heap_finish(heap, slots);
+    return NULL;
+}
+
 /* A heap that is told to nobody yet, or NULL. */
 static struct mole_heap *create_heap(DWORD options, SIZE_T initial, SIZE_T maximum)
 {
     struct mole_pool_slots *slots = mole_thread_slots();
     initial = mole_round_up(initial ? initial : 1, MOLE_PAGE);
     maximum = mole_round_up(maximum, MOLE_PAGE);
-    struct mole_heap *heap;
     if (maximum) {
         struct mole_fixed_limits limits = {
             .maximum_bytes = maximum > initial ? maximum : initial,
             .initial_bytes = initial,
             .most_bytes = most_bytes(),
         };
-        heap = mole_heap_create_fixed(options, slots, &limits);
-    } else {
-        heap = mole_heap_create(options, slots);
-        if (heap && initial > MOLE_PAGE) {
-            heap->initial_bytes = initial;
-            mole_arena_commit(&heap->arena, slots, initial);
-        }
+        return settle(mole_heap_create_fixed(options, slots, &limits), slots);
     }
-    if (!heap || mole_thread_settle(heap))
-        return heap;
-    (void)mole_heap_kill(heap);
-    mole_heap_finish(heap, slots);
-    return NULL;
+    struct mole_heap *heap = mole_spare_take(options);
+    if (!heap)
+        heap = settle(mole_heap_create(options, slots), slots);
+    if (heap && initial > MOLE_PAGE) {
+        heap->initial_bytes = initial;
+        mole_arena_commit(&heap->arena, slots, initial);
+    }
+    return heap;
 }
 
 /* Whether there can be no such heap because its memory may not be executed. */
@@ -70,14 +77,9 @@ HANDLE WINAPI HeapCreate(DWORD flOptions, SIZE_T dwInitialSize, SIZE_T dwMaximum
     return load_rlx(&heap->handle_a);
 }
 
-BOOL WINAPI HeapDestroy(HANDLE hHeap)
+/* One that cannot be kept for the next. */
+static void destroy(struct mole_heap *heap)
 {
-    struct mole_heap *heap = mole_handle_heap(hHeap);
-    if (!heap || !heap->is_private) {
-        mole_last_error_fail(ERROR_INVALID_HANDLE);
-        return FALSE;
-    }
-    mole_watch_destroyed(heap);
     struct mole_pool_slots *slots = mole_thread_slots();
     struct mole_owner *owner = mole_heap_kill(heap);
     mole_stats_count_frees(load_rlx(&heap->frees_a));
@@ -89,5 +91,23 @@ BOOL WINAPI HeapDestroy(HANDLE hHeap)
         owner = next;
     }
     mole_heap_finish(heap, slots);
+}
+
+BOOL WINAPI HeapDestroy(HANDLE hHeap)
+{
+    struct mole_heap *heap = mole_handle_heap(hHeap);
+    if (!heap || !heap->is_private) {
+        mole_last_error_fail(ERROR_INVALID_HANDLE);
+        return FALSE;
+    }
+    mole_watch_destroyed(heap);
+    uint64_t frees;
+    if (!mole_spare_keep(heap, &frees)) {
+        destroy(heap);
+        return TRUE;
+    }
+    if (frees)
+        mole_stats_count_frees(frees);
+    mole_purger_poke();
     return TRUE;
 }

@@ -26,6 +26,7 @@ void mole_arena_init(struct mole_arena *arena, bool is_locked)
     arena->holder = 0;
     arena->is_locked = is_locked;
     arena->is_executable = false;
+    arena->has_grown = false;
     arena->runs = NULL;
 }
 
@@ -96,6 +97,7 @@ struct mole_run *mole_arena_take(struct mole_arena *arena, struct mole_pool_slot
     if (run->next)
         run->next->prev = run;
     arena->runs = run; /* until here a fork's child does not see the run */
+    arena->has_grown = true;
     mole_arena_leave(arena);
     return run;
 }

@@ -14,6 +14,7 @@ struct mole_arena {
     uintptr_t holder;      /* under lock: mole_thread_self of who has it; 0: nobody */
     bool is_locked;        /* const for the heap record's whole life */
     bool is_executable;    /* const while the heap lives: so is all its memory */
+    bool has_grown;        /* under lock: it has, or had, more than its first run */
     struct mole_run *runs; /* under lock: linked by next and prev */
 };
 

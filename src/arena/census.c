@@ -30,6 +30,8 @@ static void add_run(const struct mole_run *run, struct mole_census *census)
         offset += span_bytes;
         if (!is_span)
             continue;
+        if (span->kind == MOLE_SPAN_SLAB && mole_span_is_unused(span))
+            continue;
         census->live_bytes += live_bytes(span);
         census->committed_bytes += span_bytes;
         if (!run->is_cut)

@@ -40,6 +40,11 @@ static unsigned checks_of(uint32_t flags, uint32_t global)
            (global & MOLE_GLOBAL_VALIDATE_ALL ? (unsigned)MOLE_GUARD_ALL : 0);
 }
 
+bool mole_guard_is_wanted(uint32_t flags)
+{
+    return checks_of(flags, load_rlx(&global_a));
+}
+
 void mole_guard_begin(struct mole_heap *heap)
 {
     heap->checks = (uint8_t)checks_of(heap->flags, load_rlx(&global_a));

@@ -56,6 +56,9 @@ void mole_guard_set_global(uint32_t global_flag);
  */
 void mole_guard_begin(struct mole_heap *heap);
 
+/* Whether a heap created now with these flags has any checks. */
+bool mole_guard_is_wanted(uint32_t flags);
+
 /* Take up what global_flag says now. False: the heap was used, and stays as it is. */
 bool mole_guard_take_up(struct mole_heap *heap);
 

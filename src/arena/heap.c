@@ -61,6 +61,11 @@ struct mole_heap *mole_heap_next(struct mole_heap *heap)
     return heap->all_next;
 }
 
+uint64_t mole_heap_new_id(void)
+{
+    return (add_rlx(&last_id_a, 1) + 1) << MOLE_MODE_SHIFT;
+}
+
 static void publish(struct mole_heap *heap)
 {
     store_rlx(&heap->owners_a, NULL);
@@ -68,7 +73,8 @@ static void publish(struct mole_heap *heap)
     store_rlx(&heap->returned_a, 0);
     store_rlx(&heap->frees_a, 0);
     memset(heap->stolen, 0, sizeof heap->stolen);
-    uint64_t id = (add_rlx(&last_id_a, 1) + 1) << MOLE_MODE_SHIFT;
+    heap->arena.has_grown = false;
+    uint64_t id = mole_heap_new_id();
     uint64_t mode = heap->checks ? MOLE_MODE_CHECKED : 0;
     store_rel(&heap->word_a, id | mode); /* HB-HEAP-1 */
     mole_mode_begin(heap);

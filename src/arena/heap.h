@@ -69,6 +69,15 @@ struct mole_heap {
     uint64_t secret; /* const while alive: what a hardened heap's codes are made of */
 
     /*
+     * rested_a: when the heap was laid to rest, in passes over those that are.
+     *   writers  mole_spare_keep
+     *   readers  a pass (tcache/spare.h), also of a heap that lives again
+     *   orders   relaxed: one given back early or late is no error
+     *   keeps    nothing
+     */
+    _Atomic(uint32_t) rested_a;
+
+    /*
      * owners_a: all thread caches of this heap, linked by next.
      *   writers  enlist pushes; destroy takes all
      *   readers  adopt; whole-heap inspection; the gate
@@ -175,6 +184,9 @@ bool mole_heap_adopt_one(struct mole_owner *owner, uintptr_t thread) mole_must_c
 
 /* Let a cache go: the next thread may adopt it. */
 void mole_heap_let_go(struct mole_owner *owner);
+
+/* An id that no heap had. */
+uint64_t mole_heap_new_id(void);
 
 /* Heaps made, and caches adopted, since the start. */
 uint64_t mole_heap_count(void);

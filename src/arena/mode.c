@@ -87,6 +87,11 @@ void mole_mode_deny(struct mole_owner *owner)
                                     MOLE_NO_KEY});
 }
 
+void mole_mode_allow(struct mole_owner *owner)
+{
+    store_keys(owner, keys_of(owner->heap, 0));
+}
+
 void mole_mode_follow(struct mole_heap *heap, void (*follow)(unsigned modes))
 {
     mole_lock_acquire(&heap->mode_lock);

@@ -64,6 +64,9 @@ mole_slow void mole_mode_go_fenced(void);
 /* Let no fast path apply to a cache: before it is enlisted, and when its heap is gone. */
 void mole_mode_deny(struct mole_owner *owner);
 
+/* Let all of them: its heap has no mode yet, and its word is still 0 (rest.h). */
+void mole_mode_allow(struct mole_owner *owner);
+
 /* Give a cache the keys that its heap's modes allow. It is on the heap's list. */
 void mole_mode_give_keys(struct mole_owner *owner);
 

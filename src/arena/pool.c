@@ -40,6 +40,15 @@ static _Atomic(bool) was_fed_a;
 static _Atomic(struct mole_pool_slots *) all_slots_a;
 
 /*
+ * release_a: what gives back what is laid by elsewhere; or NULL.
+ *   writers  mole_pool_call_for_spares, once
+ *   readers  passes; who looks through all that is free
+ *   orders   relaxed: a function of this library
+ *   keeps    never NULL again
+ */
+static _Atomic(mole_pool_release) release_a;
+
+/*
  * gives_a: times runs were given back without slots, or moved out of them.
  *   writers  count_give
  *   readers  mole_pool_gives
@@ -184,8 +193,25 @@ void mole_pool_drain(struct mole_pool_slots *slots)
         count_give(NULL); /* meanwhile a run was in no place where it is looked for */
 }
 
+void mole_pool_call_for_spares(mole_pool_release release)
+{
+    store_rlx(&release_a, release);
+}
+
+static size_t release_spares(bool all)
+{
+    mole_pool_release release = load_rlx(&release_a);
+    return release ? release(all) : 0;
+}
+
+void mole_pool_count_spare(struct mole_pool_slots *slots)
+{
+    count_give(slots);
+}
+
 void mole_pool_drain_all(void)
 {
+    (void)release_spares(true);
     for (struct mole_pool_slots *slots = load_acq(&all_slots_a); slots; /* HB-POOL-2 */
          slots = slots->all_next)
         empty(slots);
@@ -227,7 +253,7 @@ size_t mole_pool_pass(void)
     if (!mole_hands_try())
         return 1;
     uint32_t pass = add_rlx(&pass_a, 1) + 1;
-    size_t kept = pass_over_slots();
+    size_t kept = release_spares(false) + pass_over_slots();
     for (unsigned bin = 0; bin < MOLE_BINS; bin++)
         (void)purge_before(bin, pass - 1, &kept);
     mole_hands_leave();
@@ -238,7 +264,7 @@ size_t mole_pool_pass(void)
 size_t mole_pool_purge(void)
 {
     size_t count = 0;
-    size_t kept = 0;
+    size_t kept = release_spares(true);
     mole_hands_enter();
     for (unsigned bin = 0; bin < MOLE_BINS; bin++)
         count += purge_before(bin, load_rlx(&pass_a) + 1, &kept);

@@ -100,6 +100,17 @@ size_t mole_pool_pass(void);
 /* Make everything warm cold, but for other threads' slots. Returns the runs purged. */
 mole_shared size_t mole_pool_purge(void);
 
+/*
+ * Have `release(all)` called: in each pass, to give back of what is laid by elsewhere
+ * (spare.h) what has aged; with `all`, by whoever looks through all that is free. It
+ * returns how much is still laid by. Once.
+ */
+typedef size_t (*mole_pool_release)(bool all);
+void mole_pool_call_for_spares(mole_pool_release release);
+
+/* The thread has laid something by. */
+void mole_pool_count_spare(struct mole_pool_slots *slots);
+
 /* While set, giving runs back makes no passes: the purger's thread does. */
 void mole_pool_leave_passes(bool to_purger);
 

@@ -83,7 +83,7 @@ void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
     if (span->dirty) /* all the record has: its next slab may have more blocks */
         memset((void *)span->entry_a, 0, mole_meta_bytes(&span->meta) - sizeof *span);
     store_rlx(&span->entry_a[capacity], MOLE_END);
-    span->dirty = 0;
+    span->dirty = span->rested = 0;
     span->owner = owner;
     span->heap = owner->heap;
     span->link_key = link_key_of(owner->heap);
@@ -178,6 +178,11 @@ size_t mole_span_live_count(const struct mole_span *span)
     for (uint32_t index = 0; index < span->capacity; index++)
         live += mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
     return live;
+}
+
+bool mole_span_is_unused(const struct mole_span *span)
+{
+    return span->rested && !mole_span_live_count(span);
 }
 
 void mole_span_check(const struct mole_span *span)

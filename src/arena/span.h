@@ -82,7 +82,8 @@ struct mole_span {
      *   keeps    a full slab whose blocks are all in its inbox stays full
      */
     _Atomic(uint8_t) state_a;
-    uint8_t dirty; /* whoever maps the slab: entries may look live */
+    uint8_t dirty;  /* whoever maps the slab: entries may look live */
+    uint8_t rested; /* const while its heap lives: of an earlier heap (rest.h) */
     union {
         struct mole_span *next; /* owner only: its list of partial slabs */
         uint64_t mark; /* large, block's holder: which spies heard of it as part of a
@@ -185,11 +186,11 @@ size_t mole_span_capacity(uint32_t pages, unsigned class);
 /* Put a page's worth of never used blocks on the empty free list. False: none left. */
 bool mole_span_carve(struct mole_span *span) mole_must_check;
 
-/*
- * Put every block that is not live on the free list, whatever lists held it: for a fork's
- * child.
- */
+/* In a fork's child: every block that is not live goes on the free list. */
 void mole_span_rebuild(struct mole_span *span);
+
+/* Whether the slab is an earlier heap's that this one has no block in. */
+bool mole_span_is_unused(const struct mole_span *span);
 
 /* Live blocks, by reading the table. */
 size_t mole_span_live_count(const struct mole_span *span);

@@ -203,7 +203,7 @@ static size_t slab_pages(const struct mole_run *run)
     for (char *at = run->base; at < end_of(run);) {
         const struct mole_span *span = mole_span_map_find(at);
         bool is_slab = span->kind == MOLE_SPAN_SLAB;
-        pages += is_slab ? span->pages : 0;
+        pages += is_slab && !mole_span_is_unused(span) ? span->pages : 0;
         if (!run->is_cut)
             break;
         at += is_slab ? (size_t)span->pages * MOLE_PAGE : MOLE_PAGE;

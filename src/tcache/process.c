@@ -147,6 +147,7 @@ static bool start(void)
     static bool has_hooks;
     if (!mole_region_init() || !mole_meta_init())
         return false;
+    mole_pool_call_for_spares(mole_spare_release);
     if (!process_heap)
         process_heap = create_process_heap();
     if (!malloc_heap)

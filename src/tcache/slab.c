@@ -35,6 +35,11 @@ void mole_slab_make_current(struct mole_tcache *cache, struct mole_span *span)
     set_current(cache, span->class, span);
 }
 
+void mole_slab_drop_current(struct mole_tcache *cache, unsigned class)
+{
+    set_current(cache, class, &mole_tcache_none);
+}
+
 /*
  * Frees after which a full slab is listed again: few slow paths, and little memory
  * unseen.

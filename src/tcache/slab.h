@@ -16,6 +16,9 @@ void mole_slab_make_current(struct mole_tcache *cache, struct mole_span *span);
 /* Set the slab aside: its free list is empty. */
 void mole_slab_make_full(struct mole_tcache *cache, struct mole_span *span);
 
+/* Let the class have no current slab. */
+void mole_slab_drop_current(struct mole_tcache *cache, unsigned class);
+
 /* List a slab with `used` blocks in use. */
 void mole_slab_make_partial(struct mole_tcache *cache, struct mole_span *span,
                             int32_t used);

@@ -272,6 +272,17 @@ void mole_thread_end(struct mole_use *use)
         mole_heap_let_go(&use->cache->owner);
 }
 
+void mole_thread_keep(struct mole_heap *heap, struct mole_tcache *cache)
+{
+    struct mole_thread *thread = mole_tls.thread;
+    if (!heap->arena.is_locked || mole_kept_add(&thread->kept, heap, cache)) {
+        remember(thread, heap, cache);
+    } else {
+        forget(thread, cache);
+        mole_heap_let_go(&cache->owner);
+    }
+}
+
 bool mole_thread_settle(struct mole_heap *heap)
 {
     struct mole_thread *thread = get_thread();
@@ -284,14 +295,10 @@ bool mole_thread_settle(struct mole_heap *heap)
     if (!cache)
         return false;
     mole_page_run_list(cache, heap->home);
-    if (is_shared || (thread && mole_kept_add(&thread->kept, heap, cache))) {
-        if (thread)
-            remember(thread, heap, cache);
-    } else {
-        if (thread)
-            forget(thread, cache);
+    if (thread)
+        mole_thread_keep(heap, cache);
+    else if (!is_shared)
         mole_heap_let_go(&cache->owner);
-    }
     return true;
 }
 
@@ -317,6 +324,7 @@ static void abandon(struct mole_kept *kept)
 static void end_record(struct mole_thread *thread)
 {
     mole_kept_release(&thread->kept);
+    mole_spare_drain(&thread->spares);
     mole_pool_drain(&thread->slots);
     store_rlx(&thread->in_use_a, false);
     mole_meta_push(&unused, &thread->meta);

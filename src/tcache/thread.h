@@ -12,6 +12,7 @@
 
 #include "arena/pool.h"
 #include "tcache/kept.h"
+#include "tcache/spare.h"
 #include "tcache/tcache.h"
 
 enum {
@@ -33,6 +34,7 @@ struct mole_thread {
         *recent[MOLE_RECENT]; /* by handle; their keys tell whose they are */
     struct mole_visit visits[MOLE_VISITS];
     struct mole_kept_table kept; /* all caches the thread owns */
+    struct mole_spares spares;   /* heaps it destroyed; others may take them */
     struct mole_tcache *malloc_cache;
     struct mole_meta_stack
         spare_caches;             /* records of caches it kept: only ever its own */
@@ -121,6 +123,9 @@ mole_shared struct mole_pool_slots *mole_thread_slots(void);
 
 /* Give the thread a cache in a heap it has just made. False: no memory. */
 bool mole_thread_settle(struct mole_heap *heap) mole_must_check;
+
+/* Keep the cache that the thread owns in a heap at rest which lives again. */
+void mole_thread_keep(struct mole_heap *heap, struct mole_tcache *cache);
 
 /* Batches dropped because their heap was gone, since the start. */
 uint64_t mole_thread_stale_batches(void);

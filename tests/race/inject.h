@@ -106,6 +106,7 @@ static void add_run(const struct mole_run *run, struct figures *figures)
 static void add_pool(struct figures *figures)
 {
     struct mole_run *taken = NULL, *run;
+    (void)mole_spare_release(true);
     mole_pool_drain(mole_thread_slots());
     mole_hands_enter();
     for (unsigned bin = 0; bin < MOLE_BINS; bin++)
