@@ -5,6 +5,7 @@
 TESTS = {
     "unit/spare": ("plain", "tests/unit/spare_test.c", 60),
     "unit/wipe": ("plain", "tests/unit/wipe_test.c", 60),
+    "spare_step": ("plain", "tests/race/spare_step.c", 120),
 }
 
 # Arguments of mutants.Mutant.
@@ -48,8 +49,8 @@ MUTANTS = [
          "        store_rlx(&span->entry_a[taken - 1], MOLE_END);\n", ""),
     ], ["unit/wipe"]),
     ("order_believed", "a wipe counts on the order of a list that frees have changed", [
-        ("src/tcache/wipe.c", "    return span->armed == span->countdown && !cache->used[span->class] &&\n",
-         "    return"),
+        ("src/tcache/wipe.c", "    return span->armed == span->countdown && "
+         "!cache->used[span->class] &&\n", "    return !cache->used[span->class] &&"),
     ], ["unit/wipe"]),
     ("order_despite_inbox", "a wipe does not look whether an inbox was emptied", [
         ("src/tcache/wipe.c", " && !cache->used[span->class]", ""),
@@ -67,4 +68,14 @@ MUTANTS = [
         ("src/arena/span.c", "    return span->rested && !mole_span_live_count(span);\n",
          "    (void)span;\n    return false;\n"),
     ], ["unit/wipe"]),
+    ("place_taken_twice", "a place is emptied by a look and a store", [
+        ("src/tcache/spare.c", "    return load_rlx(place) ? swap_acq(place, NULL) : NULL;",
+         "    struct mole_heap *heap = load_rlx(place);\n"
+         "    store_rlx(place, NULL);\n    return heap;"),
+    ], ["spare_step"]),
+    ("keys_behind_the_word", "a heap that lives again gives its cache keys when all see it", [
+        ("src/arena/rest.c", "    mole_mode_allow(owner);\n", ""),
+        ("src/arena/rest.c", "    mole_mode_begin(heap);\n",
+         "    mole_mode_begin(heap);\n    mole_mode_allow(owner);\n"),
+    ], ["spare_step"]),
 ]

@@ -304,14 +304,34 @@ Test(thread, its_record_and_slots_are_used_by_the_next_thread)
             (unsigned long long)(after.committed_bytes - before.committed_bytes));
 }
 
+/* Records of heaps for others, which no list of theirs knows. */
+static const char *leave_records(struct worker *worker)
+{
+    HANDLE heaps[20];
+    (void)worker;
+    for (size_t i = 0; i < 3; i++)
+        (void)create_heap(0); /* those of the heaps that the test destroyed */
+    for (size_t i = 0; i < 20; i++)
+        heaps[i] = create_heap(0);
+    for (size_t i = 0; i < 20; i++)
+        destroy_heap(heaps[i]);
+    return NULL;
+}
+
 /*
  * Until the list of what the thread keeps is full, so that the next heap needs a new one.
+ * The thread has spare caches, which it remembers.
  */
 static void fill_list(void)
 {
-    do
-        (void)create_heap(0);
-    while (mole_tls.thread->kept.count * 2 < mole_tls.thread->kept.room);
+    HANDLE heaps[3];
+    for (size_t i = 0;
+         mole_tls.thread->kept.count * 2 < mole_tls.thread->kept.room || i < 3; i++)
+        heaps[i % 3] = create_heap(0);
+    for (size_t i = 0; i < 3; i++)
+        destroy_heap(heaps[i]);
+    (void)mole_spare_release(true);
+    run_workers(1, leave_records, NULL);
 }
 
 Test(thread, a_cache_that_cannot_be_kept_is_not_remembered)
@@ -321,10 +341,12 @@ Test(thread, a_cache_that_cannot_be_kept_is_not_remembered)
     mole_pages_inject(1, true); /* no list to be had, for no record is */
     while (mole_meta_take(MOLE_META_LIST, sizeof(struct mole_kept) * 17)) {
     }
+    size_t made_so_far = 0;
     for (int i = 0; i < 20; i++) {
         HANDLE next = HeapCreate(0, 0, 0);
         if (!next)
             continue;
+        made_so_far++;
         struct mole_heap *made = inside(next);
         struct mole_tcache *recent = mole_thread_recent(next);
         require(mole_thread_cache(made) == NULL, "the test does not make keeping fail");
@@ -336,9 +358,26 @@ Test(thread, a_cache_that_cannot_be_kept_is_not_remembered)
                         load_rlx(&mole_tls.thread->recent[place]->owner.alloc_key_a) ==
                             MOLE_NO_KEY,
                     "a place leads to a cache that is up for adoption");
-        destroy_heap(next);
     }
+    require(made_so_far >= 3, "only %zu heaps were made", made_so_far);
     mole_pages_inject(0, false);
+}
+
+static const char *destroy_that(struct worker *worker)
+{
+    return HeapDestroy(worker->shared) ? NULL : "it cannot be destroyed";
+}
+
+Test(thread, a_heap_that_another_destroyed_is_remembered_as_nobodys)
+{
+    begin();
+    HANDLE other = create_heap(0);
+    void *block = take(other, 0, 64);
+    struct mole_tcache *cache = mole_thread_recent(other);
+    run_workers(1, destroy_that, other);
+    require(load_rlx(&cache->owner.alloc_key_a) == MOLE_NO_KEY, "it has its key");
+    require(!HeapAlloc(other, 0, 64), "a block of a heap that is gone");
+    require(!HeapFree(other, 0, block), "a block of a heap that is gone was freed");
 }
 
 Test(thread, no_key_is_no_handle)
