@@ -47,11 +47,11 @@ struct trace_header {
     char magic[16];
     uint32_t version;
     uint32_t lanes;
-    uint64_t events; /* all of them, numbered from 0 */
-    uint64_t lost;   /* events for which there was no lane; they have no numbers */
-    uint64_t bytes;  /* of the file; 0: the recording was not finished */
-    uint64_t unused;
-    uint64_t check; /* of what is before it */
+    uint64_t events;  /* all of them, numbered from 0 */
+    uint64_t lost;    /* events for which there was no lane; they have no numbers */
+    uint64_t bytes;   /* of the file; 0: the recording was not finished */
+    uint64_t process; /* whose */
+    uint64_t check;   /* of what is before it */
 };
 
 struct trace_chunk {

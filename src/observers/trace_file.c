@@ -74,32 +74,61 @@ static int write_at(const char *data, size_t bytes, uint64_t offset)
     return 0;
 }
 
+/* What this process has left behind when it became another program by exec. */
+static bool is_left_over(int old)
+{
+    struct trace_header header;
+    return pread(old, &header, sizeof header, 0) == sizeof header &&
+           memcmp(header.magic, TRACE_MAGIC, sizeof header.magic) == 0 &&
+           header.bytes == 0 && header.process == (uint64_t)getpid();
+}
+
+/* The new file, or -1 and errno. */
+static int make(void)
+{
+    int made = open(path_name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    if (made >= 0 || errno != EEXIST)
+        return made;
+    int old = open(path_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (old >= 0 && is_left_over(old) && ftruncate(old, 0) == 0)
+        return old;
+    if (old >= 0)
+        close(old);
+    errno = EEXIST;
+    return -1;
+}
+
+/* Its descriptor where programs seldom look for one. */
+static int move_up(int low)
+{
+    int high = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, HIGH);
+    if (high < 0)
+        return low;
+    close(low);
+    return high;
+}
+
 bool trace_file_open(const char *path, char *error, size_t error_bytes)
 {
+    struct trace_header header = {.magic = TRACE_MAGIC, .version = TRACE_VERSION};
     if (!name_file(path)) {
         snprintf(error, error_bytes, "not an absolute path, or a %% without p: %.100s",
                  path);
         return false;
     }
-    int low = open(path_name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-    int code = errno;
-    if (low >= 0) {
-        file = fcntl(low, F_DUPFD_CLOEXEC, HIGH);
-        if (file < 0)
-            file = low;
-        else
-            close(low);
-        store_rlx(&error_a, 0);
-        store_rlx(&end_a, sizeof(struct trace_header));
-        struct trace_header header = {.magic = TRACE_MAGIC, .version = TRACE_VERSION};
-        code = fstat(file, &opened) ? errno : write_at((char *)&header, sizeof header, 0);
-        if (code == 0) {
-            process = getpid();
-            return true;
-        }
+    process = getpid();
+    header.process = (uint64_t)process;
+    store_rlx(&error_a, 0);
+    store_rlx(&end_a, sizeof header);
+    file = move_up(make());
+    int code = file < 0 || fstat(file, &opened) != 0
+                   ? errno
+                   : write_at((char *)&header, sizeof header, 0);
+    if (code == 0)
+        return true;
+    if (file >= 0)
         close(file);
-        file = -1;
-    }
+    file = -1;
     snprintf(error, error_bytes, "%.200s: %s", path_name, strerror(code));
     return false;
 }
@@ -132,7 +161,7 @@ const char *trace_file_finish(struct trace_header *header)
     memcpy(header->magic, TRACE_MAGIC, sizeof header->magic);
     header->version = TRACE_VERSION;
     header->bytes = load_rlx(&end_a);
-    header->unused = 0;
+    header->process = (uint64_t)process;
     header->check = trace_check(0, header, offsetof(struct trace_header, check));
     bool is_open = is_same();
     if (!is_open)

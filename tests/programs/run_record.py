@@ -127,6 +127,18 @@ def killed(place):
     case(done.returncode == 1 and "the recording was not finished" in done.stderr, f"{done}")
 
 
+def becomes_another(place):
+    """A process that replaces itself by exec leaves the trace of its last program."""
+    path = place.file("exec.trace")
+    env, _ = place.environment(True, {"MOLEHILL_RECORD": f"file:{path} on:all"})
+    env["LD_PRELOAD"] = f"{MALLOC} {SPY}"
+    done = subprocess.run(["sh", "-c", f"exec {PROGRAM}"], env=env, capture_output=True,
+                          text=True, timeout=SECONDS, check=False)
+    counts, _ = counted(_trace.read(path))
+    case(done.returncode == 0 and done.stderr == "" and
+         f"malloc {counts[_trace.ALLOC, True, 4001]}\n" in done.stdout, f"{done}: {counts}")
+
+
 def refused_words(place):
     """What cannot be recorded is said in one line; the program goes on."""
     there = place.file("there.trace", "mine")
@@ -213,6 +225,7 @@ def main():
         path = whole_program(place)
         children(place)
         killed(place)
+        becomes_another(place)
         refused_words(place)
         attached(place)
         if os.path.exists(os.path.join(BUILD, "perf", "replay-heap")):
