@@ -26,6 +26,7 @@ import mutants_com
 import mutants_exceptions
 import mutants_global
 import mutants_oracle
+import mutants_record
 import mutants_spare
 import mutants_storm
 
@@ -802,7 +803,7 @@ MUTANTS = [
     ], ["top_sites"]),
 ]
 for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
-               mutants_oracle, mutants_spare, mutants_storm):
+               mutants_oracle, mutants_record, mutants_spare, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 
