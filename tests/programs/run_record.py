@@ -173,7 +173,8 @@ def attached(place):
         case(head and int(head[1]) == len(events) and head[4] == path and
              int(head[3]) == os.path.getsize(path), f"detach: {done}, {len(events)} events")
         done, _ = replay(place, path, threads=2)
-        case(done.returncode == (0 if any(event.kind == _trace.ALLOC for event in events) else 1),
+        is_used = any(event.kind in (_trace.ALLOC, _trace.REALLOC) for event in events)
+        case(done.returncode == (0 if is_used else 1),
              f"what was attached to cannot be replayed: {done}")
     refused = molehill("attach", busy.pid, SPY, f"file:{path}")
     case(refused.returncode == 1 and "File exists" in refused.stderr, f"there: {refused}")
