@@ -11,8 +11,8 @@
 
 #include "base/attr.h"
 
-/* The limit without any demand, in chunks: 512 KiB. */
-enum { MOLE_WARMTH_LEAST = 8 };
+/* The limit without any demand, in chunks: 128 KiB. */
+enum { MOLE_WARMTH_LEAST = 2 };
 
 /* A cold run of `chunks` was taken that may have been warm before. */
 void mole_warmth_missed(size_t chunks);

@@ -3,6 +3,7 @@
 
 #include "arena/pool.h"
 #include "arena/region.h"
+#include "arena/warmth.h"
 #include "unit.h"
 
 enum { CHUNKS = 8 };
@@ -23,6 +24,7 @@ static struct mole_run *take_run(size_t chunks)
 static void begin(size_t chunks)
 {
     stop_passes();
+    mole_warmth_missed(1000); /* what is given back stays warm */
     mole_region_shrink(chunks);
 }
 
