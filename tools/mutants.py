@@ -82,6 +82,7 @@ TESTS = {
     "api/heap_compact": Test("plain", "tests/api/heap_compact_test.c"),
     "compact": Test("plain", "tests/race/compact.c"),
     "unit/compact": Test("plain", "tests/unit/compact_test.c"),
+    "unit/warmth": Test("plain", "tests/unit/warmth_test.c"),
     "unit/audit": Test("plain", "tests/unit/audit_test.c"),
     "api/heap_lock": Test("plain", "tests/api/heap_lock_test.c"),
     "unit/gate": Test("plain", "tests/unit/gate_test.c"),
@@ -540,8 +541,8 @@ MUTANTS = [
          "    *(void **)lpMem = cache;\n    if (unlikely(!mole_tcache_push(span, index)))\n"),
     ], ["misuse/overflow"]),
     Mutant("link_in_run", "a free run holds a link", [
-        ("src/arena/pool.c", "    run->is_zero = 0;\n    run->given =",
-         "    run->is_zero = 0;\n    *(void **)run->base = run;\n    run->given ="),
+        ("src/arena/pool.c", "    run->given = load_rlx(&pass_a);\n",
+         "    *(void **)run->base = run;\n    run->given = load_rlx(&pass_a);\n"),
     ], ["misuse/overflow", "api/heap_destroy"]),
     Mutant("no_guard", "blocks may be next to the bookkeeping", [
         ("src/os/pages.c", "enum { GUARD = MOLE_CHUNK };", "enum { GUARD = 0 };"),
@@ -550,6 +551,18 @@ MUTANTS = [
         ("src/arena/large.c", "        mole_span_give(span);\n        return NULL;\n",
          "        return NULL;\n"),
     ], ["inject"]),
+    Mutant("interior_realloc", "realloc stays at an address inside a block", [
+        ("src/malloc/malloc.c",
+         "               mole_span_index(span, block, &index) &&\n               mole_span_entry",
+         "               (mole_span_index(span, block, &index), true) &&\n"
+         "               mole_span_entry"),
+    ], ["unit/malloc"]),
+    Mutant("left_behind", "a run keeps pages behind those that were moved away", [
+        ("src/arena/large.c", "    if (bytes == moved ||", "    if (bytes >= moved ||"),
+    ], ["unit/large"]),
+    Mutant("always_warm", "all that is given back stays resident", [
+        ("src/arena/warmth.c", "    return !is_full;", "    return true;"),
+    ], ["unit/warmth"]),
     Mutant("lost_run", "a run without memory leaves its record behind", [
         ("src/arena/run.c", "        mole_meta_give(run);\n        return NULL;\n",
          "        return NULL;\n"),

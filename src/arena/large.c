@@ -72,10 +72,22 @@ void mole_large_resize(struct mole_span *span, size_t bytes)
     store_rlx(&span->bytes_a, bytes);
 }
 
+/*
+ * Into a warm run a block is copied: pages moved there would take the place of others
+ * that need no fault, and leave a run behind that does.
+ */
 static bool may_move(const struct mole_run *from, const struct mole_run *to, size_t bytes)
 {
-    return bytes >= MOVE_LEAST && mole_run_is_one_mapping(from, bytes) &&
+    return bytes >= MOVE_LEAST && to->is_zero && mole_run_is_one_mapping(from, bytes) &&
            mole_run_may_seam(to);
+}
+
+/* The run's pages from `moved` on go, too: all of it reads as zero then. */
+static void empty_rest(struct mole_run *run, size_t moved)
+{
+    size_t bytes = (size_t)run->chunks * MOLE_CHUNK;
+    if (bytes == moved || mole_pages_purge(run->base + moved, bytes - moved))
+        run->is_zero = MOLE_RUN_EMPTIED;
 }
 
 /*
@@ -93,8 +105,10 @@ static bool bring(struct mole_span *span, struct mole_run *to)
         if (moved == MOLE_PAGES_LOST)
             return false;
         mole_run_note_seam(to, whole);
-        if (moved == MOLE_PAGES_MOVED)
+        if (moved == MOLE_PAGES_MOVED) {
+            empty_rest(span->run, whole);
             return true;
+        }
     }
     memcpy(to->base, span->base, bytes);
     return true;
@@ -122,9 +136,12 @@ struct mole_run *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots 
 {
     if (bytes > PTRDIFF_MAX)
         return NULL;
-    struct mole_run *to =
-        bring_to_new(heap, slots, span, chunks_for(mole_guard_padded(heap, bytes)));
-    if (!to)
+    size_t least = chunks_for(mole_guard_padded(heap, bytes));
+    size_t roomy = chunks_for(load_rlx(&span->bytes_a)) / 2 * 3;
+    struct mole_run *to = NULL;
+    if (roomy > least)
+        to = bring_to_new(heap, slots, span, roomy);
+    if (!to && !(to = bring_to_new(heap, slots, span, least)))
         return NULL;
     struct mole_run *from = span->run;
     mole_arena_enter(&heap->arena); /* for a census */

@@ -155,7 +155,7 @@ static bool purge(struct mole_run *run)
 
 void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run)
 {
-    run->is_zero = 0;
+    run->is_zero = run->is_zero == MOLE_RUN_EMPTIED;
     run->given = load_rlx(&pass_a);
     if (run->chunks == 1 && slots)
         for (unsigned i = 0; i < MOLE_POOL_SLOTS; i++) {
@@ -166,7 +166,7 @@ void mole_pool_give(struct mole_pool_slots *slots, struct mole_run *run)
             count_give(slots);
             return;
         }
-    if (!mole_warmth_allows(run->chunks))
+    if (!run->is_zero && !mole_warmth_allows(run->chunks))
         (void)purge(run);
     mole_bins_push(run);
     count_give(slots);

@@ -14,6 +14,9 @@
 
 #include "arena/meta.h"
 
+/* In is_zero of a run that is given back: whoever had it has emptied it. */
+enum { MOLE_RUN_EMPTIED = 2 };
+
 struct mole_run {
     struct mole_meta meta;
     char *base;          /* const but for a free run that is joined or split */

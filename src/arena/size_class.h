@@ -42,3 +42,9 @@ mole_hot uint32_t mole_size_class_bytes(unsigned class)
  * Returns MOLE_CLASS_COUNT when there is none.
  */
 unsigned mole_size_class_aligned(size_t bytes, size_t align);
+
+/*
+ * What to ask for when a block of `old` bytes moves because it grows to `bytes`: a
+ * quarter more than it had, for what grows by little is likely to grow again.
+ */
+size_t mole_size_class_roomy(size_t old, size_t bytes);

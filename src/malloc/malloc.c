@@ -230,7 +230,29 @@ void *MALLOC_NAME(calloc)(size_t count, size_t bytes)
     return block ? memset(block, 0, total) : NULL;
 }
 
-void *MALLOC_NAME(realloc)(void *block, size_t bytes)
+/*
+ * Whether the block is of a slab of the thread's whose blocks have so many bytes, and not
+ * twice as many: then it stays as it is.
+ */
+static bool stays(const void *block, size_t bytes)
+{
+    struct mole_tcache *cache = mole_tls.malloc_cache;
+    uintptr_t page;
+    size_t index;
+    mole_tcache_enter(cache);
+    bool does = false;
+    if (likely(mole_span_map_has(&view, block, &page))) {
+        struct mole_span *span = load_acq(&view.table[page]); /* HB-MAP-1 */
+        does = span->owner == &cache->owner && bytes <= span->block_bytes &&
+               (2 * bytes >= span->block_bytes || span->block_bytes <= 128) &&
+               mole_span_index(span, block, &index) &&
+               mole_span_entry_is_live(load_rlx(span->entry_a + index));
+    }
+    mole_tcache_leave(cache);
+    return does;
+}
+
+static __attribute__((noinline)) void *realloc_slow(void *block, size_t bytes)
 {
     if (!block)
         return MALLOC_NAME(malloc)(bytes);
@@ -250,6 +272,12 @@ void *MALLOC_NAME(realloc)(void *block, size_t bytes)
     return moved;
 }
 
+void *MALLOC_NAME(realloc)(void *block, size_t bytes)
+{
+    if (likely(bytes) && likely(stays(block, bytes)))
+        return block;
+    return realloc_slow(block, bytes);
+}
 size_t MALLOC_NAME(malloc_usable_size)(void *block)
 {
     struct mole_span *span =

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses that malloc's functions were given and that are no blocks of malloc's.
+ * Addresses that malloc's functions were given and that are no blocks of malloc's, and
+ * the room of those that are.
  */
 #include <string.h>
 
+#include "arena/guard.h"
 #include "arena/region.h"
 #include "arena/span_map.h"
 #include "base/check.h"
 #include "tcache/block.h"
+#include "tcache/fixed_cache.h"
 #include "tcache/process.h"
 
 bool mole_block_is_ours(const void *address)
@@ -48,4 +51,15 @@ void mole_block_blame(const char *call, const void *address)
     if (strcmp(call, "free") == 0)
         mole_die("double free of %p, a block of %lu bytes", address, room);
     mole_die("invalid %s of %p: a freed block of %lu bytes", call, address, room);
+}
+
+size_t mole_block_room(const struct mole_span *span, const void *block)
+{
+    if (span->kind == MOLE_SPAN_LARGE)
+        return mole_round_up(mole_guard_padded(span->heap, load_rlx(&span->bytes_a)),
+                             MOLE_PAGE);
+    if (span->kind == MOLE_SPAN_FIXED)
+        return mole_fixed_length(span->fixed, mole_span_bytes(span, block)) *
+               MOLE_GRANULE;
+    return span->block_bytes;
 }

@@ -143,17 +143,6 @@ struct mole_span *mole_block_find(struct mole_heap *heap, const void *address)
     return span;
 }
 
-size_t mole_block_room(const struct mole_span *span, const void *block)
-{
-    if (span->kind == MOLE_SPAN_LARGE)
-        return mole_round_up(mole_guard_padded(span->heap, load_rlx(&span->bytes_a)),
-                             MOLE_PAGE);
-    if (span->kind == MOLE_SPAN_FIXED)
-        return mole_fixed_length(span->fixed, mole_span_bytes(span, block)) *
-               MOLE_GRANULE;
-    return span->block_bytes;
-}
-
 static void free_in_slab(struct mole_use *use, struct mole_span *span, void *block)
 {
     size_t index;
@@ -245,6 +234,18 @@ static void resize_here(struct mole_span *span, const void *block, size_t bytes)
     store_rlx(&span->entry_a[index], (uint16_t)mark);
 }
 
+/* A new block for one of `old` bytes, with room for more if it grows. */
+static void *alloc_to_move(struct mole_use *use, size_t old, size_t bytes, unsigned how)
+{
+    bool is_plain = !use->heap->checks && !use->heap->fixed && !how;
+    size_t roomy = is_plain ? mole_size_class_roomy(old, bytes) : bytes;
+    void *to = alloc_inside(use, roomy, MOLE_ALIGN, how);
+    if (!to || roomy == bytes)
+        return to || roomy == bytes ? to : alloc_inside(use, bytes, MOLE_ALIGN, how);
+    resize_here(mole_span_map_find(to), to, bytes);
+    return to;
+}
+
 /* To a new address: by moving pages if large, else by copying. */
 static void *move(struct mole_use *use, struct mole_span *span, void *block, size_t bytes,
                   unsigned how, struct mole_block_rest *rest)
@@ -256,7 +257,7 @@ static void *move(struct mole_use *use, struct mole_span *span, void *block, siz
             mole_large_grow(span->heap, use->slots, span, large_bytes(span->heap, bytes));
         return rest->run ? span->base : NULL;
     }
-    void *to = alloc_inside(use, bytes, MOLE_ALIGN, how & MOLE_BLOCK_APART);
+    void *to = alloc_to_move(use, old, bytes, how & MOLE_BLOCK_APART);
     if (!to)
         return NULL;
     memcpy(to, block, old < bytes ? old : bytes);
@@ -292,7 +293,6 @@ static void *resize_live(struct mole_use *use, struct mole_span *span, void *blo
     return block;
 }
 
-/* Inside the operation. */
 static void release(struct mole_use *use, struct mole_block_rest *rest)
 {
     if (rest->span)

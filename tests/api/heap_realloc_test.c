@@ -298,3 +298,25 @@ Test(heap_realloc, a_bad_handle_is_an_error)
     require(HeapSize(GetProcessHeap(), 0, block) == 10, "the block's size changed");
     give_back(GetProcessHeap(), block);
 }
+
+/* It moves now and then only: what it gets beyond its size must not show. */
+HEAP_CASE(heap_realloc, what_grows_by_little_has_its_exact_size_and_is_cleared)
+{
+    for (size_t step = 1; step < 100000; step = step * 7 + 3) {
+        size_t bytes = step;
+        char *block = take(heap, HEAP_ZERO_MEMORY, bytes);
+        for (int i = 0; i < 200; i++, bytes += step) {
+            require(is_all(block, bytes, 0), "%zu bytes are not all cleared", bytes);
+            memset(block, 0xDD, bytes);
+            block = HeapReAlloc(heap, HEAP_ZERO_MEMORY, block, bytes + step);
+            require(block != NULL, "no %zu bytes", bytes + step);
+            require(HeapSize(heap, 0, block) == bytes + step, "%zu bytes have %zu",
+                    bytes + step, HeapSize(heap, 0, block));
+            require(is_all(block, bytes, 0xDD), "%zu bytes changed", bytes);
+            memset(block, 0, bytes);
+        }
+        block = HeapReAlloc(heap, 0, block, 10);
+        require(HeapSize(heap, 0, block) == 10, "10 bytes have another size");
+        require(HeapFree(heap, 0, block) == TRUE, "it cannot be freed");
+    }
+}

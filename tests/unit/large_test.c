@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/large.h"
 
+#include "arena/region.h"
+#include "arena/warmth.h"
 #include "unit.h"
 
 enum { KIB = 1 << 10 };
@@ -231,4 +233,63 @@ Test(large, a_block_of_no_bytes_has_an_address)
     begin();
     char *block = alloc(0, (size_t)1 * MIB, false);
     require(mole_span_bytes(span_of(block), block) == 0, "it has bytes");
+}
+
+Test(large, what_grows_by_little_has_room_for_half_as_much_again)
+{
+    begin();
+    char *block = alloc((size_t)4 * MIB, MOLE_ALIGN, false);
+    struct mole_span *span = span_of(block);
+    size_t more = span->room + 1;
+    require(grow(span, more) != NULL, "it did not grow");
+    require(span->room >= (size_t)6 * MIB, "room for %zu bytes", span->room);
+    require(mole_span_bytes(span, span->base) == more, "it has %zu bytes",
+            mole_span_bytes(span, span->base));
+}
+
+Test(large, who_grows_gets_as_much_as_there_is)
+{
+    begin();
+    char *block = alloc((size_t)4 * MIB, MOLE_ALIGN, false);
+    struct mole_span *span = span_of(block);
+    size_t chunks = (size_t)5 * MIB / MOLE_CHUNK;
+    mole_region_shrink(chunks);
+    require(grow(span, (size_t)5 * MIB) != NULL, "it did not grow, with %zu chunks left",
+            chunks);
+}
+
+Test(large, a_run_whose_pages_were_moved_away_is_empty)
+{
+    begin();
+    size_t bytes = (size_t)3 * MIB;
+    char *block = alloc(bytes, MOLE_ALIGN, false);
+    struct mole_span *span = span_of(block);
+    memset(block, 0xDD, span->room);
+    mole_large_resize(span, bytes - MOLE_CHUNK); /* the last chunk holds dirt */
+    struct mole_run *old = mole_large_grow(heap, NULL, span, span->room + 1);
+    require(old != NULL, "it did not grow");
+    require(is_all(span->base, bytes - MOLE_CHUNK, 0xDD), "it lost something");
+    require(is_all(old->base, bytes, 0), "something was left behind");
+    mole_arena_give(&heap->arena, NULL, old);
+    struct mole_run *again = mole_pool_take(NULL, old->chunks);
+    require(again == old && old->is_zero, "it is not with the cold ones");
+}
+
+Test(large, into_a_warm_run_the_block_is_copied)
+{
+    begin();
+    mole_warmth_missed(1000);
+    size_t bytes = (size_t)3 * MIB;
+    char *warm = alloc((size_t)6 * MIB, MOLE_ALIGN, false);
+    char *block = alloc(bytes, MOLE_ALIGN, false);
+    struct mole_span *span = span_of(block);
+    memset(warm, 0xEE, (size_t)6 * MIB);
+    stamp(block, bytes, 1);
+    mole_large_free(heap, NULL, span_of(warm));
+    struct mole_run *old = mole_large_grow(heap, NULL, span, (size_t)6 * MIB);
+    require(old && span->base == warm, "not into the warm run");
+    require(stamp_is_intact(warm, bytes, 1), "its contents are gone");
+    require(warm[6 * MIB - 1] == (char)0xEE, "the warm pages are gone");
+    require(stamp_is_intact(old->base, bytes, 1) && old->is_zero != MOLE_RUN_EMPTIED,
+            "its own pages are gone, or said to be");
 }

@@ -217,3 +217,34 @@ Test(malloc, under_a_mode_foreign_addresses_are_tolerated)
     require(!mh_realloc(statics, 10) && errno == ENOMEM, "it was resized");
     require(mole_block_foreign() == before + 3, "not all were counted");
 }
+
+Test(malloc, realloc_moves_what_grows_by_little_now_and_then_only)
+{
+    char *block = mh_malloc(200);
+    size_t moves = 0;
+    stamp(block, 200, 1);
+    for (size_t bytes = 208; bytes <= 30000; bytes += 8) {
+        char *grown = mh_realloc(block, bytes);
+        require(grown != NULL, "no %zu bytes", bytes);
+        require(mh_malloc_usable_size(grown) >= bytes, "%zu of %zu bytes",
+                mh_malloc_usable_size(grown), bytes);
+        moves += grown != block;
+        block = grown;
+    }
+    require(stamp_is_intact(block, 200, 1), "its contents changed");
+    require(moves <= 26, "it moved %zu times",
+            moves); /* by a quarter: log 150 / log 5/4 */
+}
+
+Test(malloc, realloc_stays_only_where_the_block_is_no_waste)
+{
+    char *block = mh_malloc(1000);
+    require(mh_realloc(block, 512) == block, "half of it is waste");
+    require(mh_realloc(block, 300) != block, "a third of it is enough to stay");
+}
+
+Test(malloc, realloc_of_an_address_inside_a_block_dies_also_where_it_would_stay)
+{
+    char *block = mh_malloc(100);
+    require_death(resize_it, block + 16, "realloc of an interior address");
+}

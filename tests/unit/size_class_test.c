@@ -88,3 +88,14 @@ Test(size_class, aligned_says_when_there_is_no_class)
     require(mole_size_class_aligned(SIZE_MAX, MOLE_ALIGN) == MOLE_CLASS_COUNT,
             "SIZE_MAX bytes got a class");
 }
+
+Test(size_class, who_grows_by_little_asks_for_a_quarter_more_than_it_had)
+{
+    require(mole_size_class_roomy(1000, 1001) == 1250, "%zu bytes for 1001",
+            mole_size_class_roomy(1000, 1001));
+    require(mole_size_class_roomy(1000, 1250) == 1250, "more than a quarter");
+    require(mole_size_class_roomy(1000, 2000) == 2000, "who doubles gets more");
+    require(mole_size_class_roomy(1000, 900) == 900, "who shrinks gets more");
+    require(mole_size_class_roomy(30000, 30001) == MOLE_SLAB_MAX, "it becomes large");
+    require(mole_size_class_roomy(30000, 31000) == 31000, "a large one gets less");
+}
