@@ -8,7 +8,9 @@
 #include "observers/reader.h"
 #include "plan_file.h"
 
-enum { NOBODY = UINT32_MAX, HEAPS_MOST = 1 << 24 };
+#define NOBODY UINT32_MAX
+
+enum { HEAPS_MOST = 1 << 24 };
 
 /* A number of a block, while the plan is made. */
 struct block {

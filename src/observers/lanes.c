@@ -129,7 +129,8 @@ static void append(struct lane *lane, uint32_t used)
                                .bytes = used - (uint32_t)sizeof head,
                                .events = lane->events,
                                .first = lane->first};
-    uint64_t check = trace_check(0, &head, offsetof(struct trace_chunk, check));
+    memcpy(lane->buffer, &head, sizeof head);
+    uint64_t check = trace_check(0, lane->buffer, offsetof(struct trace_chunk, check));
     head.check = trace_check(check, lane->buffer + sizeof head, head.bytes);
     memcpy(lane->buffer, &head, sizeof head);
     trace_file_append(lane->buffer, used);
