@@ -10,6 +10,7 @@ TESTS = {
     "api/exception_inside": ("plain", "tests/api/exception_inside_test.c"),
     "api/heap_information": ("plain", "tests/api/heap_information_test.c"),
     "api/heap_information_use": ("plain", "tests/api/heap_information_use_test.c"),
+    "unit/mixed": ("plain", "tests/unit/mixed_test.c"),
     "misuse/corruption": ("plain", "tests/misuse/corruption_test.c"),
     "raise/tsan": ("tsan", "tests/race/raise.c", 120, 4),
     "unit/span": ("plain", "tests/unit/span_test.c"),
@@ -112,12 +113,28 @@ MUTANTS = [
          "usage->counts[0] += mole_span"),
     ], ["api/heap_information_use"]),
     ("forgotten_countdown", "frees of a slab that goes are forgotten", [
-        ("src/tcache/slab.c", "    mole_usage_note(cache, span->class, counted);\n", ""),
+        ("src/tcache/slab.c", "    mole_usage_note(cache, span, counted);\n", ""),
     ], ["api/heap_information_use"]),
     ("forgotten_drain", "frees by other threads are forgotten", [
-        ("src/tcache/slab.c",
-         "        mole_usage_note(cache, span->class, (uint32_t)count);\n", ""),
+        ("src/tcache/slab.c", "        mole_usage_note(cache, span, (uint32_t)count);\n", ""),
     ], ["api/heap_information_use"]),
+    ("mixed_uncounted", "blocks of mixed slabs are not counted", [
+        ("src/tcache/mixed.h", "    cache->used[class]++;\n", ""),
+    ], ["api/heap_information_use"]),
+    ("mixed_counted_twice", "blocks of mixed slabs are counted as their class's, too", [
+        ("src/tcache/usage.c", "    if (span->is_mixed)\n        return;\n", ""),
+    ], ["api/heap_information_use"]),
+    ("mixed_for_ever", "a class that is much used goes on in the mixed slab", [
+        ("src/tcache/mixed.h", " &&\n           cache->used[class] < MOLE_MIXED_TIMES;", ";"),
+    ], ["unit/mixed"]),
+    ("mixed_never_again", "what is free in the mixed slab is left", [
+        ("src/tcache/refill.c", "    if (!other && mole_mixed_has_rest(cache, class))\n"
+         "        return cache->mixed;\n", ""),
+    ], ["unit/mixed"]),
+    ("mixed_torn", "a fork's child lists a mixed slab as one of a class", [
+        ("src/tcache/slab.c", "if (cache->is_torn && span->is_mixed)",
+         "if (cache->is_torn && !span)"),
+    ], ["unit/mixed"]),
     ("forgotten_theft", "frees in slabs that were stolen are forgotten", [
         ("src/tcache/steal.c", "    mole_usage_note_theft(heap, span);\n", ""),
     ], ["api/heap_information_use"]),

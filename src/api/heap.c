@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "spy/com.h"
 #include "tcache/fixed_cache.h"
+#include "tcache/mixed.h"
 #include "tcache/process.h"
 #include "watch/fast.h"
 #include "watch/watch.h"
@@ -81,15 +82,19 @@ alloc_spied(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
     return likely(block) ? block : alloc_slow(handle, flags, bytes);
 }
 
-/* Requests above the direct sizes, mostly, inside of an operation. */
+/* Requests above the direct sizes, or of a young heap, mostly; inside of an operation. */
 static __attribute__((noinline)) LPVOID
 alloc_medium(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
 {
     void *block;
     bool is_done = load_acq(&cache->owner.alloc_key_a) == handle && /* HB-GATE-2 */
-                   mole_owner_is_key(handle) && bytes - 1 < MOLE_SLAB_MAX &&
-                   mole_tcache_pop(cache->current[mole_size_class_of(bytes)],
-                                   mole_span_mark(bytes), &block);
+                   mole_owner_is_key(handle) && bytes - 1 < MOLE_SLAB_MAX;
+    if (is_done) {
+        unsigned class = mole_size_class_of(bytes);
+        uint32_t mark = mole_span_mark(bytes);
+        is_done = mole_tcache_pop(cache->current[class], mark, &block) ||
+                  mole_mixed_pop(cache, class, mark, &block);
+    }
     mole_tcache_leave(cache);
     return likely(is_done) ? block : alloc_sampled(handle, flags, bytes);
 }

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "tcache/block.h"
 #include "tcache/fixed_cache.h"
+#include "tcache/mixed.h"
 #include "tcache/process.h"
 
 bool mole_block_is_ours(const void *address)
@@ -61,5 +62,5 @@ size_t mole_block_room(const struct mole_span *span, const void *block)
     if (span->kind == MOLE_SPAN_FIXED)
         return mole_fixed_length(span->fixed, mole_span_bytes(span, block)) *
                MOLE_GRANULE;
-    return span->block_bytes;
+    return span->is_mixed ? mole_mixed_room(span, block) : span->block_bytes;
 }

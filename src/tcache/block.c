@@ -204,10 +204,7 @@ bool mole_block_free(struct mole_span *span, void *block, unsigned how)
     return is_live;
 }
 
-/*
- * Whether the block should stay where it is: it fits, and would not waste half of its
- * room.
- */
+/* Whether the block stays where it is: it fits, and would not waste half of its room. */
 static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
 {
     bool is_large = span->kind == MOLE_SPAN_LARGE;
@@ -219,7 +216,8 @@ static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
         return true;
     if (how & MOLE_BLOCK_APART)
         return is_large;
-    return is_large ? bytes > MOLE_SLAB_MAX : bytes >= room / 2 || room <= 128;
+    return is_large ? bytes > MOLE_SLAB_MAX
+                    : span->is_mixed || bytes >= room / 2 || room <= 128;
 }
 
 static void resize_here(struct mole_span *span, const void *block, size_t bytes)

@@ -6,11 +6,12 @@
  */
 #include "base/check.h"
 #include "tcache/hardened.h"
+#include "tcache/mixed.h"
 #include "tcache/slab.h"
 
 struct mole_span mole_tcache_none = {.owner = &mole_owner_nobody, .free = MOLE_END};
 
-/* A slab of the class with a free block, as the current one; or NULL. */
+/* A slab with a free block for the class: its current one from now on, or mixed; NULL. */
 static struct mole_span *find_slab(struct mole_tcache *cache,
                                    struct mole_pool_slots *slots, unsigned class)
 {
@@ -23,6 +24,8 @@ static struct mole_span *find_slab(struct mole_tcache *cache,
     if (span != &mole_tcache_none && mole_span_carve(span))
         return span;
     struct mole_span *other = mole_slab_pop_partial(cache, class);
+    if (!other && mole_mixed_has_rest(cache, class))
+        return cache->mixed;
     if (!other)
         other = mole_slab_create(cache, slots, class);
     if (!other)
@@ -64,12 +67,14 @@ void *mole_tcache_alloc_from_orphans(struct mole_heap *heap,
 void *mole_tcache_alloc_slow(struct mole_tcache *cache, struct mole_pool_slots *slots,
                              unsigned class, uint32_t mark)
 {
+    void *block = mole_mixed_alloc(cache, slots, class, mark);
+    if (block)
+        return block;
     struct mole_span *span = find_slab(cache, slots, class);
     if (!span) {
         mole_tcache_flush(cache);
         return NULL;
     }
-    void *block = NULL;
     check(mole_hardened_pop_any(span, mark, &block));
     return block;
 }

@@ -4,6 +4,7 @@
 #include "arena/inbox.h"
 #include "arena/span_map.h"
 #include "base/check.h"
+#include "tcache/mixed.h"
 #include "tcache/page_run.h"
 #include "tcache/steal.h"
 #include "tcache/usage.h"
@@ -12,7 +13,7 @@ void mole_slab_arm(struct mole_tcache *cache, struct mole_span *span, int32_t fr
 {
     uint32_t counted = (uint32_t)(span->armed - span->countdown);
     cache->frees += counted;
-    mole_usage_note(cache, span->class, counted);
+    mole_usage_note(cache, span, counted);
     span->armed = span->countdown = frees;
 }
 
@@ -114,10 +115,10 @@ static struct mole_run *take_whole_run(struct mole_tcache *cache,
                            false);
 }
 
-struct mole_span *mole_slab_create(struct mole_tcache *cache,
-                                   struct mole_pool_slots *slots, unsigned class)
+struct mole_span *mole_slab_create_of(struct mole_tcache *cache,
+                                      struct mole_pool_slots *slots, unsigned class,
+                                      uint32_t pages, bool is_mixed)
 {
-    uint32_t pages = slab_pages(cache, class);
     struct mole_span *span = mole_span_take(mole_span_capacity(pages, class));
     if (!span)
         return NULL;
@@ -130,12 +131,21 @@ struct mole_span *mole_slab_create(struct mole_tcache *cache,
         return NULL;
     }
     span->countdown = span->armed = 0;
+    span->is_mixed = is_mixed;
     struct mole_arena *arena = &cache->owner.heap->arena;
     mole_arena_enter(arena);
     mole_span_map_slab(span, mole_page_run_at(run, page), pages, class, &cache->owner,
                        run);
     mole_arena_leave(arena);
-    if (cache->slabs[class] < UINT8_MAX)
+    return span;
+}
+
+struct mole_span *mole_slab_create(struct mole_tcache *cache,
+                                   struct mole_pool_slots *slots, unsigned class)
+{
+    uint32_t pages = slab_pages(cache, class);
+    struct mole_span *span = mole_slab_create_of(cache, slots, class, pages, false);
+    if (span && cache->slabs[class] < UINT8_MAX)
         cache->slabs[class]++;
     return span;
 }
@@ -147,7 +157,7 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
     struct mole_run *run = span->run;
     uint32_t pages = span->pages;
     int page = (int)((span->base - run->base) / MOLE_PAGE);
-    if (cache->slabs[span->class] > 0)
+    if (!span->is_mixed && cache->slabs[span->class] > 0)
         cache->slabs[span->class]--;
     struct mole_arena *arena = &cache->owner.heap->arena;
     mole_arena_enter(arena); /* for a census: spans do not come and go meanwhile */
@@ -218,7 +228,7 @@ void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
         sub_rlx(&span->heap->returned_a, 1);
     if (count) {
         splice(span, mole_inbox_first(word), (uint32_t)count);
-        mole_usage_note(cache, span->class, (uint32_t)count);
+        mole_usage_note(cache, span, (uint32_t)count);
     }
     if (load_rlx(&span->state_a) == MOLE_SPAN_FULL && count) {
         list_full(cache, slots, span, count);
@@ -253,6 +263,7 @@ void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots 
         mole_slab_make_partial(cache, span, 0);
         retire(cache, slots, span);
     }
+    mole_mixed_retire(cache, slots);
 }
 
 static void rebuild_slab(struct mole_tcache *cache, struct mole_pool_slots *slots,
@@ -295,7 +306,9 @@ static uint16_t unmapped_pages(const struct mole_run *run, struct mole_tcache **
 static void visit(struct mole_tcache *cache, struct mole_pool_slots *slots,
                   struct mole_span *span)
 {
-    if (cache->is_torn)
+    if (cache->is_torn && span->is_mixed)
+        mole_mixed_rebuild(cache, slots, span);
+    else if (cache->is_torn)
         rebuild_slab(cache, slots, span);
     else if (load_rlx(&span->inbox_a) & MOLE_INBOX_LISTED)
         mole_inbox_wake(span);
@@ -349,6 +362,7 @@ static void reset(struct mole_tcache *cache)
         return;
     cache->page_runs = NULL;
     store_rlx(&cache->owner.busy_a, 0);
+    cache->mixed = &mole_tcache_none;
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
         cache->batch[i].span = NULL;
     for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {

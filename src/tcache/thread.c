@@ -29,6 +29,7 @@ struct mole_tcache mole_tcache_idle = {
               .fixed_key_a = MOLE_NO_KEY},
     .direct = {TIMES_8(TIMES_8(&mole_tcache_none))},
     .current = {TIMES_8(TIMES_8(&mole_tcache_none)), TIMES_7(&mole_tcache_none)},
+    .mixed = &mole_tcache_none,
 };
 static_assert(MOLE_DIRECT_COUNT == 64 && MOLE_CLASS_COUNT == 71, "each is filled");
 

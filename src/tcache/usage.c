@@ -10,9 +10,11 @@ static void note(uint8_t *used, uint32_t frees)
     *used += (uint8_t)(frees < room ? frees : room);
 }
 
-void mole_usage_note(struct mole_tcache *cache, unsigned class, uint32_t frees)
+void mole_usage_note(struct mole_tcache *cache, const struct mole_span *span,
+                     uint32_t frees)
 {
-    note(&cache->used[class], frees);
+    if (!span->is_mixed)
+        note(&cache->used[span->class], frees);
 }
 
 void mole_usage_note_theft(struct mole_heap *heap, const struct mole_span *span)
@@ -31,12 +33,14 @@ static void add_cache(struct usage *usage, const struct mole_tcache *cache)
     for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
         usage->counts[class] += cache->used[class];
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
-        if (cache->batch[i].span)
+        if (cache->batch[i].span && !cache->batch[i].span->is_mixed)
             usage->counts[cache->batch[i].span->class] += cache->batch[i].count;
 }
 
 static void add_slab(struct usage *usage, struct mole_span *span)
 {
+    if (span->is_mixed)
+        return;
     usage->counts[span->class] += mole_span_live_count(span) +
                                   (size_t)(span->armed - span->countdown) +
                                   mole_inbox_count(load_rlx(&span->inbox_a));

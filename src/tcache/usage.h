@@ -5,7 +5,7 @@
  * was allocated is live now, or was freed since; frees are counted by the slabs'
  * countdowns, in inboxes and in batches, and noted (mole_usage_note) where these counts
  * are dropped: in the cache's record by its owner, in the heap's where a slab is stolen
- * (steal.h).
+ * (steal.h). Blocks of mixed slabs (mixed.h) are noted when they are allocated.
  */
 #pragma once
 
@@ -14,8 +14,9 @@
 /* Windows keeps count for blocks up to here. */
 enum { MOLE_USAGE_MOST_BYTES = 16 * 1024 };
 
-/* So many blocks of the cache's class were freed. Owner only, or the owner is quiet. */
-void mole_usage_note(struct mole_tcache *cache, unsigned class, uint32_t frees);
+/* So many blocks of the cache's slab were freed. Owner only, or the owner is quiet. */
+void mole_usage_note(struct mole_tcache *cache, const struct mole_span *span,
+                     uint32_t frees);
 
 /* All blocks of a slab that is being stolen were freed. Under the arena's lock. */
 void mole_usage_note_theft(struct mole_heap *heap, const struct mole_span *span);

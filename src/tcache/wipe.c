@@ -15,7 +15,7 @@ enum { MOST_BLOCKS = MOLE_PAGE / MOLE_ALIGN };
 
 static bool stays(const struct mole_tcache *cache, const struct mole_span *span)
 {
-    return cache->current[span->class] == span &&
+    return (cache->current[span->class] == span || cache->mixed == span) &&
            load_rlx(&span->state_a) == MOLE_SPAN_CURRENT &&
            span->fresh - 1u < MOST_BLOCKS;
 }
@@ -27,7 +27,7 @@ static bool stays(const struct mole_tcache *cache, const struct mole_span *span)
 static bool is_in_order(const struct mole_tcache *cache, struct mole_span *span)
 {
     return span->armed == span->countdown && !cache->used[span->class] &&
-           mole_inbox_is_quiet(span);
+           !span->is_mixed && mole_inbox_is_quiet(span);
 }
 
 /* All blocks are free again and linked in order. */
@@ -57,6 +57,8 @@ static void drop_slab(struct mole_tcache *cache, struct mole_pool_slots *slots,
 {
     if (cache->current[span->class] == span)
         mole_slab_drop_current(cache, span->class);
+    if (cache->mixed == span)
+        cache->mixed = &mole_tcache_none;
     span->dirty = 1;
     mole_slab_destroy(cache, slots, span);
 }
@@ -91,6 +93,8 @@ static void wipe_rest(struct mole_tcache *cache, struct mole_pool_slots *slots)
         if (span->run != heap->home)
             mole_slab_drop_current(cache, class);
     }
+    if (cache->mixed->run != heap->home)
+        cache->mixed = &mole_tcache_none;
     memset(cache->partial, 0, sizeof cache->partial);
     memset(cache->batch, 0, sizeof cache->batch);
     mole_rest_shrink(heap, slots);

@@ -11,6 +11,7 @@
 #include "arena/inbox.h"
 #include "arena/span_map.h"
 #include "race.h"
+#include "tcache/mixed.h"
 #include "tcache/page_run.h"
 #include "tcache/thread.h"
 
@@ -83,10 +84,14 @@ static void fork_check_rebuilt(const struct mole_tcache *cache, struct mole_span
     fork_expect(fork_times_partial(cache, span) == (state == MOLE_SPAN_PARTIAL),
                 "a slab of state %u is in the partial list %zu times", state,
                 fork_times_partial(cache, span));
-    fork_expect(state == MOLE_SPAN_PARTIAL ? span->countdown == (int32_t)live
-                                           : state == MOLE_SPAN_FULL && length == 0,
-                "state %u, countdown %d, %zu live, %zu free", state, span->countdown,
-                live, length);
+    if (span->is_mixed)
+        fork_expect(cache->mixed == span && state == MOLE_SPAN_CURRENT,
+                    "a mixed slab in state %u is not the cache's", state);
+    else
+        fork_expect(state == MOLE_SPAN_PARTIAL ? span->countdown == (int32_t)live
+                                               : state == MOLE_SPAN_FULL && length == 0,
+                    "state %u, countdown %d, %zu live, %zu free", state, span->countdown,
+                    live, length);
 }
 
 /* A slab of the thread that forked: another may have been about to list it. */

@@ -30,10 +30,33 @@ static void others_make(void)
     subject = make(place, bytes);
 }
 
+static struct mole_tcache *own_cache(void)
+{
+    return mole_thread_cache(place ? mole_heap_find(place) : mole_process_malloc_heap());
+}
+
+/* Whether the next block comes of the cache's mixed slab. */
+static bool is_young(void)
+{
+    return place && bytes <= MOLE_MIXED_BYTES &&
+           mole_mixed_serves(own_cache(), mole_size_class_of(bytes));
+}
+
 /* A free block in the current slab. */
 static void with_hit(void)
 {
+    do
+        (void)release(place, allocate(place, bytes));
+    while (is_young());
+}
+
+/* A free block in the mixed slab. */
+static void with_mixed(void)
+{
+    own_cache()->used[mole_size_class_of(bytes)] = 0;
     (void)release(place, allocate(place, bytes));
+    race_require(is_young() && own_cache()->mixed->free != MOLE_END,
+                 "nothing is free in the mixed slab");
 }
 
 static void with_block(void)
@@ -45,11 +68,6 @@ static void with_block(void)
 static void with_theirs(void)
 {
     step_have_done(others_make);
-}
-
-static struct mole_tcache *own_cache(void)
-{
-    return mole_thread_cache(place ? mole_heap_find(place) : mole_process_malloc_heap());
 }
 
 static bool has_nothing(void)
@@ -241,6 +259,7 @@ static const struct operation {
     {"free into a batch", in_malloc, SMALL, with_theirs, free_it, true},
     {"free that hands a batch over", in_malloc, 20000, with_theirs, free_it, false},
     {"HeapAlloc", in_heap, SMALL, with_hit, alloc, true},
+    {"HeapAlloc of a mixed slab", in_heap, 200, with_mixed, alloc, true},
     {"HeapAlloc of 8192 bytes", in_heap, RUN_BLOCK, with_hit, alloc, false},
     {"HeapAlloc of a new slab", in_heap, SLAB_BLOCK, with_nothing, alloc, false},
     {"HeapAlloc that steals", in_heap, RUN_BLOCK, with_loot, alloc, false},

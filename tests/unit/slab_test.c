@@ -15,6 +15,7 @@ static void begin(void)
     heap = create_heap(0);
     cache = mole_thread_cache(inside(heap));
     require(cache != NULL, "the heap's maker has no cache there");
+    outgrow_mixed(cache);
 }
 
 static enum mole_span_state state(const struct mole_span *span)

@@ -97,6 +97,12 @@ static inline struct mole_span *slab_of(unsigned class, uint32_t pages)
     return span;
 }
 
+/* Let all classes have slabs of their own from the first block on. */
+static inline void outgrow_mixed(struct mole_tcache *cache)
+{
+    memset(cache->used, UINT8_MAX, sizeof cache->used);
+}
+
 /* Make the calling thread keep a cache in the heap. For workers: no assertions. */
 static inline void settle_in(HANDLE heap)
 {

@@ -51,8 +51,8 @@ static void live_again(void)
         struct mole_span *span = found[i];
         mole_span_check(span);
         require(!mole_span_live_count(span), "a block of class %u is live", span->class);
-        require(cache->current[span->class] == span, "a slab of class %u is not current",
-                span->class);
+        require(cache->current[span->class] == span || cache->mixed == span,
+                "a slab of class %u is not current", span->class);
         size_t free = 0;
         for (size_t index = span->free; index != MOLE_END; free++)
             index = load_rlx(&span->entry_a[index]);
@@ -125,6 +125,7 @@ Test(wipe, large_blocks_and_slabs_elsewhere_go)
 Test(wipe, a_full_slab_with_few_blocks_goes)
 {
     begin();
+    outgrow_mixed(cache);
     for (size_t i = 0; i < 3 * 16; i++)
         blocks[i] = take(heap, 0, 256);
     struct mole_span *first = span_of(blocks[0]);
@@ -180,6 +181,7 @@ Test(wipe, other_threads_caches_go)
 Test(wipe, a_new_heap_has_nothing_committed)
 {
     begin();
+    outgrow_mixed(cache);
     for (size_t bytes = 16; bytes <= 256; bytes += 16)
         (void)take(heap, 0, bytes);
     live_again();
@@ -192,4 +194,25 @@ Test(wipe, a_new_heap_has_nothing_committed)
     require(HeapSummary(heap, 0, &summary), "no summary");
     require(summary.cbCommitted == (size_t)2 * MOLE_PAGE, "%zu committed for two slabs",
             summary.cbCommitted);
+}
+
+/* Freed here; come back from another thread and used again; live at the end. */
+Test(wipe, the_mixed_slab_stays_with_all_blocks_free)
+{
+    begin();
+    for (int life = 0; life < 3; life++) {
+        for (size_t i = 0; i < 12; i++)
+            blocks[i] = take(heap, 0, 16 * (i + 1));
+        struct mole_span *span = span_of(blocks[0]);
+        require(span == cache->mixed, "the first block is not in a mixed slab");
+        if (life == 0)
+            give_back(heap, blocks[3]);
+        run_workers(1, free_some, NULL);
+        (void)take(heap, 0,
+                   300 + 100 * (size_t)life); /* a refill, which looks for them */
+        for (size_t i = 0; i < 6; i++)
+            (void)take(heap, 0, 16 * (i + 1));
+        live_again();
+        require(cache->mixed == span && span->fresh == 16, "the mixed slab went");
+    }
 }
