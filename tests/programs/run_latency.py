@@ -90,6 +90,30 @@ def tables(place):
          f"many.py: {done.returncode}: {done.stdout}{done.stderr}")
 
 
+def growth():
+    for mode, number in (("membarrier", 1), ("lock", 3), ("line", 2), ("map", 1), ("purge", 0),
+                         ("purger", 10)):
+        done = run(program("scaling"), mode, number)
+        case(done.returncode == 0 and done.stdout.startswith(f"{mode} {number} "),
+             f"scaling {mode}: {done.returncode}: {done.stdout}{done.stderr}")
+    case(run(program("scaling"), "none", 1).returncode == 1, "scaling none")
+
+
+def lock_counts():
+    """More large blocks take the arena's lock more often."""
+    if not os.path.exists(program("locks.so")):
+        skip("locks.so is not built")
+        return
+    counts = []
+    for pairs in (2000, 6000):
+        done = run(program("large-heap"), "large", "heap", 1, pairs, "reps=1", "warmup=0",
+                   "min=64k", "max=256k", "touched=0", LD_PRELOAD=program("locks.so"))
+        found = re.search(r"^locks all (\d+)$", done.stderr, re.M)
+        case(done.returncode == 0 and found, f"locks: {done.returncode}: {done.stderr}")
+        counts.append(int(found[1]) if found else 0)
+    case(counts[1] > counts[0] > 0, f"locks were taken {counts} times")
+
+
 def main():
     if not os.path.exists(program("latency-heap")):
         skip("the benchmarks are not built")
@@ -99,6 +123,8 @@ def main():
     latency_lines("latency-heap", 1)
     latency_lines("latency-heap", 2)
     memory()
+    growth()
+    lock_counts()
     with Scratch() as place:
         tables(place)
     end()
