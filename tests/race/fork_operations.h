@@ -64,6 +64,14 @@ static void with_block(void)
     subject = make(place, bytes);
 }
 
+/* The same while no free run is warm: into one of those it would be copied. */
+static void with_cold(void)
+{
+    with_block();
+    mole_pool_drain(mole_thread_slots());
+    (void)mole_pool_purge();
+}
+
 /* A block of the thread that forks. */
 static void with_theirs(void)
 {
@@ -271,7 +279,7 @@ static const struct operation {
     {"HeapFree that hands a batch over", in_heap, 20000, with_theirs, free_it, false},
     {"HeapAlloc of a large block", in_heap, HUGE, with_hit, alloc, false},
     {"HeapFree of a large block", in_heap, HUGE, with_block, free_it, false},
-    {"HeapReAlloc that moves pages", in_heap, HUGE, with_block, resize, false},
+    {"HeapReAlloc that moves pages", in_heap, HUGE, with_cold, resize, false},
     {"HeapReAlloc that copies", in_heap, SLAB_BLOCK, with_block, resize, false},
     {"linking a run", in_heap, SMALL, with_hit, link_run, true},
     {"unlinking a run", in_heap, SMALL, with_runs, unlink_run, true},

@@ -44,7 +44,7 @@ static void live_again(void)
     require(mole_audit_heap(record, true), "the heap is not in order");
     require(record->arena.runs == record->home && !record->home->next,
             "it has more than its home run");
-    require(record->owners_a == &cache->owner && !cache->owner.next,
+    require(mole_heap_owners(record) == &cache->owner && !cache->owner.next,
             "it has more than one cache");
     size_t count = slabs(found);
     for (size_t i = 0; i < count; i++) {
