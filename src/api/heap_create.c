@@ -82,14 +82,7 @@ static void destroy(struct mole_heap *heap)
 {
     struct mole_pool_slots *slots = mole_thread_slots();
     struct mole_owner *owner = mole_heap_kill(heap);
-    mole_stats_count_frees(load_rlx(&heap->frees_a));
-    while (owner) {
-        struct mole_owner *next = owner->next;
-        struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
-        mole_stats_count_frees(mole_tcache_frees(cache));
-        mole_tcache_destroy(cache);
-        owner = next;
-    }
+    mole_stats_count_frees(load_rlx(&heap->frees_a) + mole_tcache_destroy(owner));
     mole_heap_finish(heap, slots);
 }
 

@@ -15,10 +15,10 @@ bool mole_rest_is_possible(struct mole_heap *heap)
            !load_rlx(&heap->gate.owner_a);
 }
 
-/* The first cache of the heap, the last in its list. */
-static struct mole_owner *first_of(struct mole_owner *owner)
+struct mole_owner *mole_rest_owner(struct mole_heap *heap)
 {
-    while (owner->next)
+    struct mole_owner *owner = mole_heap_owners(heap);
+    while (owner->next) /* the list ends with the first */
         owner = owner->next;
     return owner;
 }
@@ -39,7 +39,7 @@ static struct mole_owner *part(struct mole_heap *heap, struct mole_owner *first)
 
 struct mole_owner *mole_rest_begin(struct mole_heap *heap)
 {
-    struct mole_owner *first = first_of(mole_heap_owners(heap));
+    struct mole_owner *first = mole_rest_owner(heap);
     bool has_more = first != load_rlx(&heap->owners_a) || heap->arena.has_grown;
     if (unlikely(has_more)) /* thieves, and threads that end, look in under the lock */
         mole_arena_enter(&heap->arena);

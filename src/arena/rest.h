@@ -22,6 +22,9 @@
 /* Whether a heap may rest: plain, private, with no mode set and its gate open. */
 bool mole_rest_is_possible(struct mole_heap *heap) mole_must_check;
 
+/* The owner of the heap's first cache, which has the home run's slabs. */
+struct mole_owner *mole_rest_owner(struct mole_heap *heap);
+
 /*
  * End a heap that may. The caller owns its first cache. On return the cache is the only
  * one listed, has no keys, and nobody else looks into the heap. Returns the other caches,

@@ -237,9 +237,9 @@ static void *alloc_to_move(struct mole_use *use, size_t old, size_t bytes, unsig
 {
     bool is_plain = !use->heap->checks && !use->heap->fixed && !how;
     size_t roomy = is_plain ? mole_size_class_roomy(old, bytes) : bytes;
-    void *to = alloc_inside(use, roomy, MOLE_ALIGN, how);
-    if (!to || roomy == bytes)
-        return to || roomy == bytes ? to : alloc_inside(use, bytes, MOLE_ALIGN, how);
+    void *to = roomy > bytes ? alloc_inside(use, roomy, MOLE_ALIGN, how) : NULL;
+    if (!to)
+        return alloc_inside(use, bytes, MOLE_ALIGN, how);
     resize_here(mole_span_map_find(to), to, bytes);
     return to;
 }

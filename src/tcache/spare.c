@@ -25,40 +25,18 @@ static _Atomic(struct mole_heap *) *place_for(struct mole_spares *spares,
     return NULL;
 }
 
-/* Whether the thread owns the heap's first cache, which has the home run's slabs. */
-static bool is_mine(struct mole_heap *heap)
-{
-    struct mole_owner *owner = mole_heap_owners(heap);
-    while (owner->next)
-        owner = owner->next;
-    return mole_thread_owns(owner);
-}
-
-/* Give back caches that other threads had in the heap. */
-static uint64_t give_others(struct mole_owner *owner)
-{
-    uint64_t frees = 0;
-    while (owner) {
-        struct mole_owner *next = owner->next;
-        struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
-        frees += mole_tcache_frees(cache);
-        mole_tcache_destroy(cache);
-        owner = next;
-    }
-    return frees;
-}
-
 bool mole_spare_keep(struct mole_heap *heap, uint64_t *frees)
 {
     struct mole_pool_slots *slots = mole_thread_slots();
-    if (!slots || !mole_rest_is_possible(heap) || !is_mine(heap))
+    if (!slots || !mole_rest_is_possible(heap) ||
+        !mole_thread_owns(mole_rest_owner(heap)))
         return false;
     _Atomic(struct mole_heap *) *place = place_for(&mole_tls.thread->spares, heap);
     if (!place)
         return false;
     struct mole_owner *others = mole_rest_begin(heap);
     struct mole_owner *owner = mole_heap_owners(heap);
-    *frees = load_rlx(&heap->frees_a) + give_others(others) +
+    *frees = load_rlx(&heap->frees_a) + mole_tcache_destroy(others) +
              mole_wipe_cache((struct mole_tcache *)(void *)owner, slots);
     store_rlx(&heap->frees_a, 0);
     store_rlx(&heap->rested_a, load_rlx(&pass_a));
@@ -92,8 +70,7 @@ struct mole_heap *mole_spare_take(uint32_t flags)
 
 static void give(struct mole_heap *heap, struct mole_pool_slots *slots)
 {
-    struct mole_owner *owner = mole_rest_dismiss(heap);
-    mole_tcache_destroy((struct mole_tcache *)(void *)owner);
+    (void)mole_tcache_destroy(mole_rest_dismiss(heap)); /* counted when it was kept */
     mole_heap_finish(heap, slots);
 }
 

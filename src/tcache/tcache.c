@@ -34,12 +34,6 @@ static struct mole_tcache *take_record(struct mole_meta_stack *home)
     return cache;
 }
 
-void mole_tcache_destroy(struct mole_tcache *cache)
-{
-    empty(cache);
-    mole_meta_push(cache->home, &cache->owner.meta);
-}
-
 struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
                                        struct mole_meta_stack *home)
 {
@@ -79,6 +73,19 @@ uint64_t mole_tcache_frees(const struct mole_tcache *cache)
         for (const struct mole_span *span = cache->partial[class]; span;
              span = span->next)
             frees += counted(span);
+    }
+    return frees;
+}
+
+uint64_t mole_tcache_destroy(struct mole_owner *owners)
+{
+    uint64_t frees = 0;
+    while (owners) {
+        struct mole_tcache *cache = (struct mole_tcache *)(void *)owners;
+        owners = owners->next;
+        frees += mole_tcache_frees(cache);
+        empty(cache);
+        mole_meta_push(cache->home, &cache->owner.meta);
     }
     return frees;
 }

@@ -133,8 +133,11 @@ mole_hot bool mole_tcache_push(struct mole_span *span, size_t index)
 struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
                                        struct mole_meta_stack *home) mole_must_check;
 
-/* Give the record of a cache back whose heap has ended. */
-void mole_tcache_destroy(struct mole_tcache *cache);
+/*
+ * Give the records of a list of caches back whose heap has ended. Returns how many blocks
+ * were freed in them (mole_tcache_frees).
+ */
+uint64_t mole_tcache_destroy(struct mole_owner *owners);
 
 /*
  * Where the caches of HEAP_NO_SERIALIZE heaps come from: several threads may remember
