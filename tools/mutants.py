@@ -99,6 +99,7 @@ TESTS = {
     "unit/watch": Test("plain", "tests/unit/watch_test.c"),
     "unit/large": Test("plain", "tests/unit/large_test.c"),
     "unit/pages": Test("plain", "tests/unit/pages_test.c"),
+    "unit/batch": Test("plain", "tests/unit/batch_test.c"),
     "unit/thread": Test("plain", "tests/unit/thread_test.c"),
     "misuse/errno": Test("plain", "tests/misuse/errno_test.c"),
     "misuse/heap_free": Test("plain", "tests/misuse/heap_free_test.c"),
@@ -152,6 +153,14 @@ MUTANTS = [
     Mutant("lost_drain", "a thread ends without handing its batches over", [
         ("src/tcache/thread.c", "        mole_tcache_flush(kept->cache);\n", ""),
     ], ["batch"]),
+    Mutant("no_cache_to_free", "a thread that only frees never gets a cache", [
+        ("src/tcache/thread.c", "!comes_often(thread, heap))\n        return cache;",
+         "true)\n        return cache;"),
+    ], ["unit/batch"]),
+    Mutant("cache_to_free_at_once", "a thread gets a cache with its first free", [
+        ("src/tcache/thread.c", "!comes_often(thread, heap))\n        return cache;",
+         "false)\n        return cache;"),
+    ], ["unit/batch"]),
     Mutant("lost_slots", "a thread ends and keeps its free runs", [
         ("src/tcache/thread.c", "    mole_pool_drain(&thread->slots);\n", ""),
     ], ["bounds"]),

@@ -182,14 +182,13 @@ static void free_inside(struct mole_use *use, struct mole_span *span, void *bloc
         free_plain(use, span, block);
 }
 
-/*
- * The cache to free the block with: that of its slab if the thread owns it, else its own.
- */
+/* To free the block with: its slab's cache if the thread owns that, else its own. */
 static struct mole_tcache *cache_for(const struct mole_span *span)
 {
-    if (span->kind == MOLE_SPAN_SLAB && mole_thread_owns(span->owner))
+    bool is_slab = span->kind == MOLE_SPAN_SLAB;
+    if (is_slab && mole_thread_owns(span->owner))
         return (struct mole_tcache *)(void *)span->owner;
-    return mole_thread_cache(span->heap);
+    return (is_slab ? mole_thread_cache_to_free : mole_thread_cache)(span->heap);
 }
 
 bool mole_block_free(struct mole_span *span, void *block, unsigned how)

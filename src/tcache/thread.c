@@ -125,10 +125,8 @@ struct mole_tcache *mole_thread_cache(struct mole_heap *heap)
 }
 
 /* Whether the thread used the heap so often that a cache of its own pays. */
-static bool has_settled(struct mole_thread *thread, struct mole_heap *heap)
+static bool comes_often(struct mole_thread *thread, struct mole_heap *heap)
 {
-    if (heap == mole_process_malloc_heap())
-        return true;
     uint64_t id = mole_heap_id(heap);
     struct mole_visit *visit = &thread->visits[id >> MOLE_MODE_SHIFT & (MOLE_VISITS - 1)];
     if (visit->id != id)
@@ -249,10 +247,24 @@ static void find_cache(struct mole_use *use, struct mole_thread *thread)
             remember(thread, heap, use->cache);
         return;
     }
-    bool to_keep = thread && has_settled(thread, heap);
+    bool to_keep =
+        thread && (heap == mole_process_malloc_heap() || comes_often(thread, heap));
     use->cache = adopt_or_create(thread, heap, to_keep);
     if (use->cache)
         use->is_borrowed = !to_keep || !settle(thread, heap, use->cache);
+}
+
+struct mole_tcache *mole_thread_cache_to_free(struct mole_heap *heap)
+{
+    struct mole_thread *thread = get_thread();
+    struct mole_tcache *cache = mole_thread_cache(heap);
+    if (cache || !thread || !heap->arena.is_locked || !comes_often(thread, heap))
+        return cache;
+    cache = adopt_or_create(thread, heap, true);
+    if (!cache || settle(thread, heap, cache))
+        return cache;
+    mole_heap_let_go(&cache->owner);
+    return NULL;
 }
 
 struct mole_use mole_thread_begin(struct mole_heap *heap, bool passes)

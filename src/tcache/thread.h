@@ -118,6 +118,12 @@ bool mole_thread_owns(const struct mole_owner *owner);
 /* The thread's own cache in the heap, or NULL. For frees of other owners' blocks. */
 struct mole_tcache *mole_thread_cache(struct mole_heap *heap);
 
+/*
+ * The same, made when the thread comes often: one that only frees has batches, too. NULL
+ * also while it is new to the heap or ending.
+ */
+struct mole_tcache *mole_thread_cache_to_free(struct mole_heap *heap);
+
 /* The thread's slots, or NULL when it has none (yet, or any more). */
 mole_shared struct mole_pool_slots *mole_thread_slots(void);
 

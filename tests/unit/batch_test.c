@@ -165,6 +165,71 @@ Test(batch, a_thread_without_a_cache_hands_each_block_over)
     run_workers(1, free_without_cache, NULL);
 }
 
+static const char *free_until_kept(struct worker *worker)
+{
+    (void)worker;
+    for (size_t i = 1; i < MOLE_KEEP_AFTER; i++) {
+        answer_unless(HeapFree(gift.heap, 0, gift.blocks[i - 1]), "HeapFree failed");
+        answer_unless(returned_of(gift.blocks[0]) == i, "a guest's block waits");
+    }
+    struct mole_heap *heap = mole_heap_find(gift.heap);
+    answer_unless(!mole_thread_cache(heap), "it has a cache too early");
+    for (size_t i = MOLE_KEEP_AFTER - 1; i < MOLE_KEEP_AFTER + 6; i++) {
+        answer_unless(HeapFree(gift.heap, 0, gift.blocks[i]), "HeapFree failed");
+        answer_unless(!HeapFree(gift.heap, 0, gift.blocks[i]), "it was freed twice");
+        answer_unless(returned_of(gift.blocks[0]) == MOLE_KEEP_AFTER - 1,
+                      "each block is still handed over by itself");
+    }
+    answer_unless(mole_thread_recent(gift.heap) == mole_thread_cache(heap) &&
+                      mole_thread_cache(heap)->owner.heap == heap,
+                  "the fast path does not find the cache");
+    return NULL;
+}
+
+Test(batch, a_thread_that_only_frees_has_them_after_some_frees)
+{
+    begin();
+    struct mole_span *span = fill(MOLE_KEEP_AFTER + 6, 64);
+    run_workers(1, free_until_kept, NULL);
+    require(returned(span) == MOLE_KEEP_AFTER + 6, "%u blocks came back at its end",
+            returned(span));
+}
+
+static const char *free_mallocs(struct worker *worker)
+{
+    (void)worker;
+    uint32_t before = returned_of(gift.blocks[0]);
+    for (size_t i = 0; i < MOLE_KEEP_AFTER - 1; i++)
+        mh_free(gift.blocks[i]);
+    answer_unless(mole_tls.malloc_cache == &mole_tcache_idle, "a cache too early");
+    answer_unless(returned_of(gift.blocks[0]) == before + MOLE_KEEP_AFTER - 1,
+                  "a guest's block waits");
+    for (size_t i = MOLE_KEEP_AFTER - 1; i < MOLE_KEEP_AFTER + 6; i++)
+        mh_free(gift.blocks[i]);
+    answer_unless(mole_tls.malloc_cache == mole_tls.thread->malloc_cache &&
+                      mole_tls.malloc_cache,
+                  "it got no cache");
+    answer_unless(returned_of(gift.blocks[0]) == before + MOLE_KEEP_AFTER - 1,
+                  "each block is still handed over by itself");
+    return NULL;
+}
+
+/* Of one slab, which keeps the others. */
+Test(batch, a_thread_that_only_frees_has_them_for_malloc_too)
+{
+    begin();
+    size_t have = 0;
+    for (size_t i = 0; have < MOLE_KEEP_AFTER + 6; i++) {
+        require(i < MOST, "no slab has enough blocks");
+        gift.blocks[have] = mh_malloc(64);
+        require(gift.blocks[have], "no memory");
+        if (span_of(gift.blocks[have]) != span_of(gift.blocks[0]))
+            gift.blocks[0] = gift.blocks[have], have = 0;
+        have++;
+    }
+    run_workers(1, free_mallocs, NULL);
+}
+
 static const char *free_and_end(struct worker *worker)
 {
     (void)worker;
