@@ -83,6 +83,7 @@ TESTS = {
     "compact": Test("plain", "tests/race/compact.c"),
     "unit/compact": Test("plain", "tests/unit/compact_test.c"),
     "unit/warmth": Test("plain", "tests/unit/warmth_test.c"),
+    "unit/span": Test("plain", "tests/unit/span_test.c"),
     "unit/audit": Test("plain", "tests/unit/audit_test.c"),
     "api/heap_lock": Test("plain", "tests/api/heap_lock_test.c"),
     "unit/gate": Test("plain", "tests/unit/gate_test.c"),
@@ -215,8 +216,8 @@ MUTANTS = [
     ], ["unit/malloc"]),
     Mutant("mode_asked_outside", "malloc beyond the direct sizes looks at the limit before it "
            "enters the operation", [
-        ("src/malloc/malloc.c", "    mole_tcache_enter(cache);\n"
-         "    size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */\n",
+        ("src/malloc/malloc.c", "    size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */\n",
+         "    mole_tcache_leave(cache);\n"
          "    size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */\n"
          "    mole_tcache_enter(cache);\n"),
     ], ["mode_step"]),
@@ -248,9 +249,24 @@ MUTANTS = [
          "    (void)is_full(batch);\n"),
     ], ["bounds"]),
     Mutant("inexact_size", "slow paths do not record the exact size", [
-        ("src/tcache/block.c", "return heap->is_sized ? mole_span_mark(bytes) : MOLE_WHOLE;",
-         "return heap->is_sized ? mole_span_mark(bytes + (bytes & 1)) : MOLE_WHOLE;"),
+        ("src/tcache/block.c",
+         "return heap->is_sized ? mole_exact_mark(class, bytes) : MOLE_WHOLE;",
+         "return heap->is_sized ? mole_exact_mark(class, bytes + (bytes & 1)) : MOLE_WHOLE;"),
     ], ["api/heap_size"]),
+    Mutant("size_of_the_last_class", "HeapAlloc records sizes of the last class as they are", [
+        ("src/arena/exact.h",
+         "    return mole_span_mark(class == MOLE_CLASS_LAST ? MOLE_SLAB_MAX - bytes : bytes);\n",
+         "    return mole_span_mark(class > MOLE_CLASS_LAST ? MOLE_SLAB_MAX - bytes : bytes);\n"),
+    ], ["api/heap_size", "unit/span"]),
+    Mutant("empty_for_good", "a block of the last class that had no bytes cannot have one", [
+        ("src/arena/exact.c", "        and_rlx(&span->empty_a, ~(1u << index));\n",
+         "        (void)index;\n"),
+    ], ["unit/span"]),
+    Mutant("spied_last_class", "spies hear a wrong size of blocks of the last class", [
+        ("src/watch/fast.h",
+         "                 (key != MOLE_MALLOC_KEY && span->class == MOLE_CLASS_LAST)))\n",
+         "                 (key == MOLE_MALLOC_KEY && span->class == MOLE_CLASS_LAST)))\n"),
+    ], ["api/spy"]),
     Mutant("uncleared_in_place", "growth that must stay in place is not cleared", [
         ("src/tcache/block.c", "    if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)\n",
          "    if (at && how == MOLE_BLOCK_ZERO && bytes > old)\n"),

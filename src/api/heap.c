@@ -11,6 +11,7 @@
 #include "api/heap_walk.h"
 #include "api/last_error.h"
 #include "arena/corruption.h"
+#include "arena/exact.h"
 #include "arena/guard.h"
 #include "arena/span_map.h"
 #include "base/check.h"
@@ -86,12 +87,12 @@ alloc_spied(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
 static __attribute__((noinline)) LPVOID
 alloc_medium(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
 {
-    void *block;
-    bool is_done = load_acq(&cache->owner.alloc_key_a) == handle && /* HB-GATE-2 */
-                   mole_owner_is_key(handle) && bytes - 1 < MOLE_SLAB_MAX;
-    if (is_done) {
+    void *block = NULL;
+    bool is_done = false;
+    if (likely(load_acq(&cache->owner.alloc_key_a) == handle && /* HB-GATE-2 */
+               mole_owner_is_key(handle) && bytes - 1 < MOLE_SLAB_MAX)) {
         unsigned class = mole_size_class_of(bytes);
-        uint32_t mark = mole_span_mark(bytes);
+        uint32_t mark = mole_exact_mark(class, bytes);
         is_done = mole_tcache_pop(cache->current[class], mark, &block) ||
                   mole_mixed_pop(cache, class, mark, &block);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/audit.h"
 
+#include "arena/exact.h"
 #include "arena/fixed_walk.h"
 #include "arena/guard.h"
 #include "arena/inbox.h"
@@ -30,8 +31,9 @@ static int count_live(const struct mole_span *span)
         uint16_t entry = load_rlx(&span->entry_a[index]);
         if (!mole_span_entry_is_live(entry))
             continue;
-        if (mole_span_entry_bytes(span, entry) > span->block_bytes ||
-            (entry == MOLE_WHOLE && span->heap->is_sized))
+        bool has_size = entry != MOLE_WHOLE || !span->heap->is_sized ||
+                        span->class == MOLE_CLASS_LAST;
+        if (!has_size || mole_exact_bytes(span, index, entry) > span->block_bytes)
             return -1;
         count++;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/census.h"
 
+#include "arena/exact.h"
 #include "arena/fixed_walk.h"
 #include "arena/span_map.h"
 
@@ -14,7 +15,7 @@ static size_t live_bytes(const struct mole_span *span)
     for (size_t index = 0; index < span->capacity; index++) {
         uint16_t entry = load_rlx(&span->entry_a[index]);
         if (mole_span_entry_is_live(entry))
-            sum += mole_span_entry_bytes(span, entry);
+            sum += mole_exact_bytes(span, index, entry);
     }
     return sum;
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/exact.h"
 #include "arena/fixed_walk.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
@@ -189,7 +190,7 @@ static bool slot_is_right(const struct mole_span *span, size_t index)
     if (!mole_span_entry_is_live(entry))
         return mole_guard_is_dead(span, span->base + index * span->block_bytes);
     return guards_are_whole(span->heap, span->base + index * span->block_bytes,
-                            mole_span_entry_bytes(span, entry));
+                            mole_exact_bytes(span, index, entry));
 }
 
 static bool is_live(const struct mole_span *span)
@@ -246,7 +247,7 @@ static void repair_slot(const struct mole_span *span, size_t index)
     uint16_t entry = load_rlx(&span->entry_a[index]);
     if (mole_span_entry_is_live(entry))
         write_guards(span->heap, span->base + index * span->block_bytes,
-                     mole_span_entry_bytes(span, entry));
+                     mole_exact_bytes(span, index, entry));
     else
         mole_guard_carved(span, index, 1);
 }

@@ -13,8 +13,9 @@ enum {
     MOLE_ALIGN = 16,
     MOLE_DIRECT_MAX = 1024, /* found by one table load per 16 bytes */
     MOLE_DIRECT_COUNT = MOLE_DIRECT_MAX / MOLE_ALIGN,
-    MOLE_SLAB_MAX = 30720,            /* sizes must be less than MOLE_END, see span.h */
-    MOLE_CLASS_COUNT = 8 + 8 * 8 - 1, /* 16..128, then by eighths of octaves */
+    MOLE_SLAB_MAX = 32768,
+    MOLE_CLASS_COUNT = 8 + 8 * 8,           /* 16..128, then by eighths of octaves */
+    MOLE_CLASS_LAST = MOLE_CLASS_COUNT - 1, /* its sizes have no 15 bits: span.h */
 };
 
 /* The class of a request of 0 < bytes <= MOLE_SLAB_MAX. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/exact.h"
 #include "arena/fixed.h"
 #include "arena/guard.h"
 #include "arena/link.h"
@@ -35,7 +36,7 @@ size_t mole_span_bytes(const struct mole_span *span, const void *address)
     uint16_t entry = load_rlx(&span->entry_a[index]);
     if (!mole_span_entry_is_live(entry))
         return MOLE_LARGE_FREE;
-    return mole_span_entry_bytes(span, entry);
+    return mole_exact_bytes(span, index, entry);
 }
 
 struct mole_span *mole_span_take(size_t capacity)
@@ -138,12 +139,17 @@ static bool carve_hardened(struct mole_span *span)
     return true;
 }
 
+/* Blocks above half a page: their table has little to write, and a carve is a refill. */
+enum { CARVE_LEAST = 8 };
+
 bool mole_span_carve(struct mole_span *span)
 {
     if (unlikely(span->link_key))
         return carve_hardened(span);
     uint32_t first = span->fresh;
     uint32_t count = MOLE_PAGE / span->block_bytes;
+    if (count < CARVE_LEAST && !span->heap->checks) /* else their pages are written to */
+        count = CARVE_LEAST;
     if (count == 0)
         count = 1;
     if (count > (uint32_t)span->capacity - first)

@@ -6,7 +6,7 @@
  *
  * A slab's table has one entry a block and answers everything about it:
  *
- *   live   MOLE_LIVE | requested bytes, or MOLE_WHOLE where nobody asks for exact sizes
+ *   live   MOLE_LIVE | requested bytes (exact.h), or MOLE_WHOLE where nobody asks
  *   free   index of the next free block of the slab, or MOLE_END; see link.h
  *
  * so the table is also the free list, and free blocks hold nothing. A block on its way
@@ -85,6 +85,14 @@ struct mole_span {
     _Atomic(uint8_t) state_a;
     uint8_t dirty;  /* whoever maps the slab: entries may look live */
     uint8_t rested; /* const while its heap lives: of an earlier heap (rest.h) */
+    /*
+     * empty_a: of the last class, a bit a block: its MOLE_WHOLE means 0 bytes, not 1.
+     *   writers  the holder of a block whose size becomes 0 or 1
+     *   readers  whoever finds MOLE_WHOLE in the block's entry
+     *   orders   relaxed, as entry_a
+     *   keeps    true of blocks with such an entry; of others it says nothing
+     */
+    _Atomic(uint32_t) empty_a;
     union {
         struct mole_span *next; /* owner only: its list of partial slabs */
         uint64_t mark; /* large, block's holder: which spies heard of it as part of a
@@ -144,16 +152,10 @@ mole_hot bool mole_span_index(const struct mole_span *span, const void *address,
     return (uint64_t)product < span->recip;
 }
 
-/* The entry of a live block of `bytes` <= MOLE_SLAB_MAX. */
+/* The entry of a live block of `bytes` in a slab of any class but the last. */
 mole_hot uint32_t mole_span_mark(size_t bytes)
 {
     return MOLE_LIVE + (uint32_t)bytes; /* one instruction, unlike an or */
-}
-
-/* The size that the entry of a live block tells. */
-static inline size_t mole_span_entry_bytes(const struct mole_span *span, uint16_t entry)
-{
-    return entry == MOLE_WHOLE ? span->block_bytes : entry & ~(unsigned)MOLE_LIVE;
 }
 
 mole_hot bool mole_span_entry_is_live(uint16_t entry)

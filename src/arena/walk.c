@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/walk.h"
 
+#include "arena/exact.h"
 #include "arena/fixed_walk.h"
 #include "arena/span_map.h"
 
@@ -47,7 +48,7 @@ static bool find_in_slab(const struct mole_span *span, const char *at,
     uint16_t word = load_rlx(&span->entry_a[index]);
     if (mole_span_entry_is_live(word)) {
         entry->kind = MOLE_WALK_LIVE;
-        entry->bytes = mole_span_entry_bytes(span, word);
+        entry->bytes = mole_exact_bytes(span, index, word);
     } else {
         entry->kind = MOLE_WALK_FREE;
         entry->bytes = (skip_free(span, index) - index) * span->block_bytes;

@@ -38,6 +38,7 @@
 #define sub_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_release)
 #define sub_rlx(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
 #define or_rlx(p, v) atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define and_rlx(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 
 /* Weak compare-and-swaps belong in loops; the failure order is always relaxed. */
 #define cas_weak_rlx(p, old, v)                                                  \

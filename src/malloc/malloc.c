@@ -91,22 +91,23 @@ static __attribute__((noinline)) void *alloc_watched(size_t bytes)
     return likely(block) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
 }
 
-/* Requests above the direct sizes that still come from slabs: one step longer. */
-static __attribute__((noinline)) void *alloc_medium(size_t bytes)
+/*
+ * Requests above the direct sizes that still come from slabs: one step longer, inside of
+ * an operation.
+ */
+static __attribute__((noinline)) void *alloc_medium(size_t bytes,
+                                                    struct mole_tcache *cache)
 {
-    struct mole_tcache *cache = mole_tls.malloc_cache;
     void *block;
-    mole_tcache_enter(cache);
     size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */
-    if (MOLE_HAS_SPIES && unlikely(!limit)) {
-        mole_tcache_leave(cache);
-        return alloc_watched(bytes);
-    }
     bool is_done =
-        bytes - 1 < MOLE_SLAB_MAX && limit &&
+        likely(bytes - 1 < MOLE_SLAB_MAX && limit) &&
         mole_tcache_pop(cache->current[mole_size_class_of(bytes)], MOLE_WHOLE, &block);
     mole_tcache_leave(cache);
-    return likely(is_done) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
+    if (likely(is_done))
+        return block;
+    return MOLE_HAS_SPIES && !limit ? alloc_watched(bytes)
+                                    : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
 }
 
 void *MALLOC_NAME(malloc)(size_t bytes)
@@ -114,10 +115,8 @@ void *MALLOC_NAME(malloc)(size_t bytes)
     struct mole_tcache *cache = mole_tls.malloc_cache;
     size_t slot = (bytes - 1) / MOLE_ALIGN;
     mole_tcache_enter(cache);
-    if (unlikely(slot >= load_acq_folded(&direct_limit_a))) { /* HB-GATE-2 */
-        mole_tcache_leave(cache);
-        return alloc_medium(bytes);
-    }
+    if (unlikely(slot >= load_acq_folded(&direct_limit_a))) /* HB-GATE-2 */
+        return alloc_medium(bytes, cache);
     void *block;
     if (unlikely(!mole_tcache_pop(cache->direct[slot], MOLE_WHOLE, &block))) {
         mole_tcache_leave(cache);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/exact.h"
 #include "arena/guard.h"
 #include "arena/large.h"
 #include "arena/region.h"
@@ -15,16 +16,16 @@
 #include "tcache/purger.h"
 #include "tcache/steal.h"
 
-/* The entry of a live block of `bytes`: malloc's may use all of their class. */
-static uint32_t mark_of(const struct mole_heap *heap, size_t bytes)
+/* The entry of a new block of `bytes`: malloc's may use all of their class. */
+static uint32_t mark_of(const struct mole_heap *heap, unsigned class, size_t bytes)
 {
-    return heap->is_sized ? mole_span_mark(bytes) : MOLE_WHOLE;
+    return heap->is_sized ? mole_exact_mark(class, bytes) : MOLE_WHOLE;
 }
 
 static void *alloc_in_slab(struct mole_use *use, unsigned class, size_t bytes)
 {
     struct mole_span *span = use->cache->current[class];
-    uint32_t mark = mark_of(use->cache->owner.heap, bytes);
+    uint32_t mark = mark_of(use->cache->owner.heap, class, bytes);
     void *block;
     if (mole_hardened_pop_any(span, mark, &block))
         return block;
@@ -57,7 +58,7 @@ static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t 
     if (!heap->arena.is_locked || bytes > mole_region_reserved())
         return NULL;
     void *block = mole_tcache_alloc_from_orphans(
-        heap, use->slots, mole_thread_self_in(heap), class, mark_of(heap, bytes));
+        heap, use->slots, mole_thread_self_in(heap), class, mark_of(heap, class, bytes));
     if (block)
         return zero ? memset(block, 0, bytes) : block;
     (void)mole_steal(heap, use->slots);
@@ -227,8 +228,7 @@ static void resize_here(struct mole_span *span, const void *block, size_t bytes)
     }
     size_t index;
     check(mole_span_index(span, block, &index));
-    uint32_t mark = mark_of(span->heap, bytes);
-    store_rlx(&span->entry_a[index], (uint16_t)mark);
+    mole_exact_set(span, index, bytes);
 }
 
 /* A new block for one of `old` bytes, with room for more if it grows. */

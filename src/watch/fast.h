@@ -97,7 +97,8 @@ mole_hot bool mole_fast_finds(const struct mole_span *span, const void *key,
 {
     struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
     if (unlikely(load_rlx(&cache->owner.spied_key_a) != key ||
-                 !mole_span_index(span, block->block, index)))
+                 !mole_span_index(span, block->block, index) ||
+                 (key != MOLE_MALLOC_KEY && span->class == MOLE_CLASS_LAST)))
         return false;
     uint16_t entry = load_rlx(&span->entry_a[*index]);
     block->bytes =

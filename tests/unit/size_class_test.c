@@ -83,8 +83,8 @@ Test(size_class, aligned_says_when_there_is_no_class)
 {
     require(mole_size_class_aligned(MOLE_SLAB_MAX + 1, MOLE_ALIGN) == MOLE_CLASS_COUNT,
             "a request beyond the maximum got a class");
-    require(mole_size_class_aligned(30000, MOLE_PAGE) == MOLE_CLASS_COUNT,
-            "30000 bytes on a page got a class");
+    require(mole_size_class_aligned(MOLE_SLAB_MAX + 1, MOLE_PAGE) == MOLE_CLASS_COUNT,
+            "32769 bytes on a page got a class");
     require(mole_size_class_aligned(SIZE_MAX, MOLE_ALIGN) == MOLE_CLASS_COUNT,
             "SIZE_MAX bytes got a class");
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/span.h"
 
+#include "arena/exact.h"
 #include "unit.h"
 
 enum { CLASS_64 = 3, CLASS_20480 = 65 };
@@ -14,7 +15,8 @@ static char *block_at(const struct mole_span *span, size_t index)
 static size_t take_all(struct mole_span *span)
 {
     size_t count = 0;
-    for (void *block; mole_tcache_pop(span, mole_span_mark(span->block_bytes), &block);)
+    uint32_t mark = mole_exact_mark(span->class, span->block_bytes);
+    for (void *block; mole_tcache_pop(span, mark, &block);)
         count++;
     return count;
 }
@@ -65,10 +67,10 @@ Test(span, carve_gives_every_block_once_and_then_no_more)
     }
 }
 
-Test(span, carve_gives_large_blocks_one_by_one)
+Test(span, carve_gives_eight_large_blocks_at_once)
 {
-    struct mole_span *span = slab_of(CLASS_20480, pages_for(CLASS_20480));
-    require(mole_span_carve(span) && free_count(span) == 1,
+    struct mole_span *span = slab_of(CLASS_20480, 2 * pages_for(CLASS_20480));
+    require(mole_span_carve(span) && free_count(span) == 8,
             "%zu blocks of 20480 bytes were carved at once", free_count(span));
 }
 
@@ -127,15 +129,43 @@ Test(span, a_block_of_no_bytes_is_live)
             mole_span_live_count(span));
 }
 
-Test(span, a_block_of_the_largest_class_may_have_no_bytes)
+Test(span, every_size_of_every_class_is_kept)
 {
-    struct mole_span *span =
-        slab_of(MOLE_CLASS_COUNT - 1, pages_for(MOLE_CLASS_COUNT - 1));
-    void *block;
-    require(mole_span_carve(span) && mole_tcache_pop(span, mole_span_mark(0), &block),
-            "no block");
-    require(mole_span_bytes(span, block) == 0, "it has %zu bytes",
-            mole_span_bytes(span, block));
+    static const unsigned classes[] = {0, CLASS_64, MOLE_CLASS_LAST - 1, MOLE_CLASS_LAST};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        unsigned class = classes[i];
+        struct mole_span *span = slab_of(class, pages_for(class));
+        void *block;
+        size_t index;
+        require(mole_span_carve(span) &&
+                    mole_tcache_pop(span, mole_exact_mark(class, span->block_bytes),
+                                    &block) &&
+                    mole_span_index(span, block, &index),
+                "no block");
+        require(mole_span_bytes(span, block) == span->block_bytes,
+                "a new one of class %u has %zu bytes", class,
+                mole_span_bytes(span, block));
+        for (size_t bytes = span->block_bytes; bytes-- > 0;) {
+            mole_exact_set(span, index, bytes);
+            require(mole_span_bytes(span, block) == bytes, "%zu bytes are called %zu",
+                    bytes, mole_span_bytes(span, block));
+        }
+        mole_exact_set(span, index, 1);
+        require(mole_span_bytes(span, block) == 1, "1 byte after none is called %zu",
+                mole_span_bytes(span, block));
+    }
+}
+
+Test(span, blocks_of_the_last_class_are_empty_each_for_itself)
+{
+    struct mole_span *span = slab_of(MOLE_CLASS_LAST, pages_for(MOLE_CLASS_LAST));
+    require(mole_span_carve(span) && take_all(span) == 8, "there are not eight blocks");
+    for (size_t index = 0; index < 8; index++)
+        mole_exact_set(span, index, index & 1);
+    for (size_t index = 0; index < 8; index++)
+        require(mole_span_bytes(span, block_at(span, index)) == (index & 1),
+                "block %zu has %zu bytes", index,
+                mole_span_bytes(span, block_at(span, index)));
 }
 
 Test(span, bytes_refuse_free_never_used_and_interior_addresses)
