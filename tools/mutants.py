@@ -84,6 +84,7 @@ TESTS = {
     "unit/compact": Test("plain", "tests/unit/compact_test.c"),
     "unit/warmth": Test("plain", "tests/unit/warmth_test.c"),
     "unit/span": Test("plain", "tests/unit/span_test.c"),
+    "unit/empties": Test("plain", "tests/unit/empties_test.c"),
     "unit/audit": Test("plain", "tests/unit/audit_test.c"),
     "api/heap_lock": Test("plain", "tests/api/heap_lock_test.c"),
     "unit/gate": Test("plain", "tests/unit/gate_test.c"),
@@ -267,6 +268,15 @@ MUTANTS = [
          "                 (key != MOLE_MALLOC_KEY && span->class == MOLE_CLASS_LAST)))\n",
          "                 (key == MOLE_MALLOC_KEY && span->class == MOLE_CLASS_LAST)))\n"),
     ], ["api/spy"]),
+    Mutant("endless_empties", "a cache keeps every empty slab", [
+        ("src/tcache/empties.c",
+         "    if (cache->empty_pages + span->pages > MOLE_EMPTY_PAGES)\n",
+         "    if (cache->empty_pages + span->pages > UINT32_MAX / 2)\n"),
+    ], ["unit/empties"]),
+    Mutant("lost_empties", "empty slabs are forgotten when they are given back", [
+        ("src/tcache/empties.c", "            mole_slab_destroy(cache, slots, span);\n",
+         "            (void)slots;\n"),
+    ], ["unit/empties"]),
     Mutant("uncleared_in_place", "growth that must stay in place is not cleared", [
         ("src/tcache/block.c", "    if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)\n",
          "    if (at && how == MOLE_BLOCK_ZERO && bytes > old)\n"),
@@ -394,7 +404,7 @@ MUTANTS = [
     ], ["fast_path_step"]),
     Mutant("torn_after_fork", "a fork's child leaves the caches of threads it does not have as "
            "they are", [
-        ("src/tcache/process.c", "    mole_slab_rebuild_torn(heap, NULL);\n",
+        ("src/tcache/process.c", "    mole_rebuild_torn(heap, NULL);\n",
          "    (void)0;\n"),
     ], ["fork_step", "fork_batch"]),
     Mutant("fixed_apart", "freed extents of a fixed-size heap are not joined", [
@@ -536,12 +546,12 @@ MUTANTS = [
     ], ["api/heap_lock"]),
     Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not "
            "have, but not the caches' lists", [
-        ("src/tcache/slab.c", "        cache->partial[class] = NULL;\n", ""),
+        ("src/tcache/rebuild.c", "        cache->partial[class] = cache->empties[class] = NULL;\n",
+         "        cache->empties[class] = NULL;\n"),
     ], ["fork_step"]),
     Mutant("unused_slab_after_fork", "a fork's child takes a slab that was just being made for a "
            "full one", [
-        ("src/tcache/slab.c", "    if (live > 0 && live == span->fresh) {",
-         "    if (live == span->fresh) {"),
+        ("src/tcache/rebuild.c", "    if (live == 0) /*", "    if (live == 0 && span->fresh) /*"),
     ], ["fork_step"]),
     Mutant("locks_after_fork", "a fork's child has the locks of threads it does not have", [
         ("src/arena/arena.c", "    mole_lock_init(&arena->lock);\n    bool is_interrupted",
@@ -552,7 +562,7 @@ MUTANTS = [
     ], ["fork_step"]),
     Mutant("unlisted_after_fork", "in a fork's child, blocks wait in a slab that no list leads "
            "to", [
-        ("src/tcache/slab.c", "        mole_inbox_wake(span);\n", "        (void)0;\n"),
+        ("src/tcache/rebuild.c", "        mole_inbox_wake(span);\n", "        (void)0;\n"),
     ], ["fork_step"]),
     Mutant("touching_destroy", "HeapDestroy reads a word of each run", [
         ("src/arena/arena.c", "        forget_spans(run);\n",

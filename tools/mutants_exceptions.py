@@ -132,7 +132,7 @@ MUTANTS = [
          "        return cache->mixed;\n", ""),
     ], ["unit/mixed"]),
     ("mixed_torn", "a fork's child lists a mixed slab as one of a class", [
-        ("src/tcache/slab.c", "if (cache->is_torn && span->is_mixed)",
+        ("src/tcache/rebuild.c", "if (cache->is_torn && span->is_mixed)",
          "if (cache->is_torn && !span)"),
     ], ["unit/mixed"]),
     ("forgotten_theft", "frees in slabs that were stolen are forgotten", [

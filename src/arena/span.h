@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spans: runs of pages with one descriptor. A slab is a span cut into equal blocks; a
- * large span is one block. Descriptors lie apart from the blocks, in records that are
- * never unmapped.
+ * Spans: runs of pages with one descriptor, a record apart that is never unmapped. A slab
+ * is a span cut into equal blocks; a large span is one block.
  *
  * A slab's table has one entry a block and answers everything about it:
  *
@@ -95,8 +94,7 @@ struct mole_span {
     _Atomic(uint32_t) empty_a;
     union {
         struct mole_span *next; /* owner only: its list of partial slabs */
-        uint64_t mark; /* large, block's holder: which spies heard of it as part of a
-                          sample; 0: none */
+        uint64_t mark; /* large, block's holder: spies that heard of it in a sample */
     };
     union {
         struct mole_span *prev; /* owner only: see next */

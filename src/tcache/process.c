@@ -14,7 +14,7 @@
 #include "tcache/guarding.h"
 #include "tcache/page_run.h"
 #include "tcache/purger.h"
-#include "tcache/slab.h"
+#include "tcache/rebuild.h"
 #include "tcache/thread.h"
 
 static struct mole_heap *process_heap; /* const after mole_process_start */
@@ -83,7 +83,7 @@ static void repair(struct mole_heap *heap, bool was_alone)
     if (heap->fixed)
         mole_fixed_cache_repair(heap);
     else
-        mole_slab_rebuild_torn(heap, NULL);
+        mole_rebuild_torn(heap, NULL);
 }
 
 /*

@@ -5,6 +5,7 @@
  * slab.
  */
 #include "base/check.h"
+#include "tcache/empties.h"
 #include "tcache/hardened.h"
 #include "tcache/mixed.h"
 #include "tcache/slab.h"
@@ -54,10 +55,12 @@ void *mole_tcache_alloc_from_orphans(struct mole_heap *heap,
             continue;
         struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
         mole_tcache_enter(cache);
-        if (class < MOLE_CLASS_COUNT)
+        if (class < MOLE_CLASS_COUNT) {
             block = mole_tcache_alloc_slow(cache, slots, class, mark);
-        else
+        } else {
             mole_slab_collect(cache, slots);
+            (void)mole_empties_drop(cache, slots);
+        }
         mole_tcache_leave(cache);
         mole_heap_let_go(owner);
     }

@@ -27,7 +27,7 @@ void mole_slab_make_partial(struct mole_tcache *cache, struct mole_span *span,
 struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned class);
 void mole_slab_unlist(struct mole_tcache *cache, struct mole_span *span);
 
-/* A new slab for the class, with nothing on its free list; or NULL. */
+/* A slab of the class that was kept empty, or a new one; or NULL. */
 struct mole_span *mole_slab_create(struct mole_tcache *cache,
                                    struct mole_pool_slots *slots, unsigned class)
     mole_must_check;
@@ -48,11 +48,8 @@ void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
 /* Do that for all slabs whose inbox filled since the last time. */
 void mole_slab_collect(struct mole_tcache *cache, struct mole_pool_slots *slots);
 
-/* Give back the current slabs that are empty. All blocks are back, none is in a batch. */
-void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots);
-
 /*
- * Make the caches of a heap that are marked torn whole again from their tables, and
- * orphans. In a fork's child, before it has a second thread.
+ * Give back the current slabs that are empty, and those kept. All blocks are back,
+ * none is in a batch.
  */
-void mole_slab_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slots);
+void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots);

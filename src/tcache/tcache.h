@@ -60,7 +60,9 @@ struct mole_tcache {
     struct mole_span *direct[MOLE_DIRECT_COUNT];
     struct mole_span *current[MOLE_CLASS_COUNT]; /* mole_tcache_none: no slab yet */
     struct mole_span *partial[MOLE_CLASS_COUNT];
-    struct mole_span *mixed;         /* mixed.h; mole_tcache_none: no such slab yet */
+    struct mole_span *mixed; /* mixed.h; mole_tcache_none: no such slab yet */
+    struct mole_span *empties[MOLE_CLASS_COUNT]; /* kept: empties.h */
+    uint32_t empty_pages;                        /* of them all */
     uint8_t slabs[MOLE_CLASS_COUNT]; /* slabs made so far, saturating: they grow */
     uint8_t used[MOLE_CLASS_COUNT]; /* blocks freed and forgotten (usage.h), saturating */
     struct mole_run *page_runs;     /* runs cut in pages that have free ones */

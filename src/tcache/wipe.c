@@ -115,6 +115,10 @@ uint64_t mole_wipe_cache(struct mole_tcache *cache, struct mole_pool_slots *slot
     bool has_grown = heap->arena.has_grown;
     uint64_t frees = 0;
     store_rlx(&cache->owner.woken_a, NULL);
+    if (cache->empty_pages) { /* they go with the rest below */
+        memset(cache->empties, 0, sizeof cache->empties);
+        cache->empty_pages = 0;
+    }
     if (unlikely(has_grown)) {
         frees = mole_tcache_frees(cache);
         wipe_rest(cache, slots);

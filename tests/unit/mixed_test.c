@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/mixed.h"
 
+#include "tcache/rebuild.h"
 #include "unit.h"
 
 enum { BLOCKS = MOLE_PAGE / MOLE_MIXED_BYTES, SIZES = MOLE_MIXED_CLASS + 1 };
@@ -151,7 +152,7 @@ Test(mixed, a_forks_child_gets_it_back_from_its_table)
     give_back(heap, blocks[1]);
     struct mole_span *span = cache->mixed;
     cache->is_torn = true; /* as if its thread had been in the middle of an operation */
-    mole_slab_rebuild_torn(inside(heap), mole_thread_slots());
+    mole_rebuild_torn(inside(heap), mole_thread_slots());
     require(cache->mixed == span && mole_span_live_count(span) == 2, "it is lost");
     mole_span_check(span);
     require(mole_heap_adopt_one(&cache->owner, mole_thread_self()), "nobody owns it");

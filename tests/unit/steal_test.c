@@ -5,6 +5,7 @@
  */
 #include "tcache/steal.h"
 
+#include "tcache/empties.h"
 #include "unit.h"
 
 enum { BYTES = 8192, SLAB = 8, SLABS = 4 };
@@ -119,6 +120,7 @@ Test(steal, a_partial_slab_stays)
     run_workers(1, free_most_and_steal, NULL);
     require(stolen == 0 && is_mapped(blocks[0][0]), "it was stolen");
     (void)take(heap, 0, 3000); /* a refill: the owner finds it empty */
+    (void)mole_empties_drop(mole_thread_cache(inside(heap)), mole_thread_slots());
     require(!is_mapped(blocks[0][0]), "its owner did not give it back");
 }
 
