@@ -189,6 +189,13 @@ static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
         free_slow(block);
 }
 
+/* Outside of the operation that could not free the block. */
+static __attribute__((noinline)) void free_further(void *block)
+{
+    if (!MOLE_HAS_SPIES || !free_watched(block))
+        free_slow(block);
+}
+
 void MALLOC_NAME(free)(void *block)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
@@ -214,8 +221,7 @@ void MALLOC_NAME(free)(void *block)
     return;
 slow:
     mole_tcache_leave(cache);
-    if (!MOLE_HAS_SPIES || !free_watched(block))
-        free_slow(block);
+    free_further(block);
 }
 
 void *MALLOC_NAME(calloc)(size_t count, size_t bytes)
