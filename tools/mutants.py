@@ -86,6 +86,7 @@ TESTS = {
     "unit/span": Test("plain", "tests/unit/span_test.c"),
     "unit/empties": Test("plain", "tests/unit/empties_test.c"),
     "unit/audit": Test("plain", "tests/unit/audit_test.c"),
+    "api/heap_alloc": Test("plain", "tests/api/heap_alloc_test.c"),
     "api/heap_lock": Test("plain", "tests/api/heap_lock_test.c"),
     "unit/gate": Test("plain", "tests/unit/gate_test.c"),
     "api/spy": Test("plain", "tests/api/spy_test.c"),
@@ -254,6 +255,10 @@ MUTANTS = [
          "return heap->is_sized ? mole_exact_mark(class, bytes) : MOLE_WHOLE;",
          "return heap->is_sized ? mole_exact_mark(class, bytes + (bytes & 1)) : MOLE_WHOLE;"),
     ], ["api/heap_size"]),
+    Mutant("uncleared_zeros", "HeapAlloc of zeros clears all but the last byte", [
+        ("src/api/heap.c", "            memset(block, 0, bytes);\n",
+         "            memset(block, 0, bytes - 1);\n"),
+    ], ["api/heap_alloc"]),
     Mutant("size_of_the_last_class", "HeapAlloc records sizes of the last class as they are", [
         ("src/arena/exact.h",
          "    return mole_span_mark(class == MOLE_CLASS_LAST ? MOLE_SLAB_MAX - bytes : bytes);\n",

@@ -5,6 +5,8 @@
  */
 #include <molehill/heapapi.h>
 
+#include <string.h>
+
 #include "api/exception.h"
 #include "api/handle.h"
 #include "api/heap_check.h"
@@ -123,11 +125,30 @@ static __attribute__((noinline, used)) LPVOID alloc_further(HANDLE handle, DWORD
     return alloc_medium(handle, flags, bytes, cache);
 }
 
+/* A block of zeros, cleared inside of the operation: the gate waits for that. */
+static __attribute__((noinline)) LPVOID alloc_zeroed(HANDLE handle, DWORD flags,
+                                                     SIZE_T bytes)
+{
+    struct mole_tcache *cache = mole_thread_recent(handle);
+    void *block = NULL;
+    mole_tcache_enter(cache);
+    if (likely(load_acq_folded(&cache->owner.alloc_key_a) == handle && /* HB-GATE-2 */
+               mole_owner_is_key(handle) && bytes - 1 < MOLE_SLAB_MAX)) {
+        unsigned class = mole_size_class_of(bytes);
+        if (likely(mole_tcache_pop(cache->current[class], mole_exact_mark(class, bytes),
+                                   &block)))
+            memset(block, 0, bytes);
+    }
+    mole_tcache_leave(cache);
+    return likely(block) ? block : alloc_slow(handle, flags, bytes);
+}
+
 LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
 {
     if (unlikely(dwFlags & HEAP_ZERO_MEMORY))
-        return alloc_slow(hHeap, dwFlags, dwBytes);
+        return alloc_zeroed(hHeap, dwFlags, dwBytes);
     struct mole_tcache *cache = mole_thread_recent(hHeap);
+    mole_forget_at("d", dwBytes); /* else it moves to another register */
     size_t slot = (dwBytes - 1) / MOLE_ALIGN;
     mole_forget(slot);    /* compare it, not the bytes it comes from */
     mole_forget(dwFlags); /* else the arguments change registers */
@@ -138,7 +159,9 @@ LPVOID WINAPI HeapAlloc(HANDLE hHeap, DWORD dwFlags, SIZE_T dwBytes)
                  slot >= MOLE_DIRECT_COUNT))
         goto slow;
     struct mole_span *span = cache->direct[slot];
-    if (unlikely(!mole_tcache_pop(span, mole_span_mark(dwBytes), &block)))
+    uint32_t mark = mole_span_mark(dwBytes);
+    mole_forget(mark);
+    if (unlikely(!mole_tcache_pop(span, mark, &block)))
         goto slow;
     mole_tcache_leave(cache);
     return block;

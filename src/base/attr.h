@@ -48,6 +48,13 @@ enum { MOLE_HAS_SPIES = 1 };
  */
 #define mole_forget(x) __asm__("" : "+r"(x))
 
+/* The same in the register where a function got `x`, by its letter on x86. */
+#if defined(__x86_64__)
+#define mole_forget_at(letter, x) __asm__("" : "+" letter(x))
+#else
+#define mole_forget_at(letter, x) mole_forget(x)
+#endif
+
 enum {
     MOLE_CACHE_LINE = 64,
     MOLE_PAGE_SHIFT =

@@ -110,8 +110,7 @@ struct mole_pool_slots *mole_thread_slots(void)
 static void remember(struct mole_thread *thread, struct mole_heap *heap,
                      struct mole_tcache *cache)
 {
-    size_t place =
-        (uintptr_t)load_rlx(&heap->handle_a) >> MOLE_CHUNK_SHIFT & (MOLE_RECENT - 1);
+    uint32_t place = mole_thread_place(load_rlx(&heap->handle_a));
     thread->recent[place] = cache;
 }
 

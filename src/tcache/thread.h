@@ -76,13 +76,23 @@ extern mole_shared _Thread_local struct mole_tls mole_tls
 extern mole_own struct mole_thread mole_thread_nobody;
 
 /*
+ * Where a heap's cache is remembered: by the number of its chunk, nearly. One
+ * multiplication shifts left and gathers what a shift and a mask would.
+ */
+mole_hot uint32_t mole_thread_place(const void *handle)
+{
+    return ((uint32_t)(uintptr_t)handle * 0x807u) >> 27;
+}
+static_assert(MOLE_CHUNK_SHIFT == 16 && MOLE_RECENT == 1 << (32 - 27),
+              "consecutive chunks have places of their own");
+
+/*
  * The cache that is the thread's for this handle, if its key says so; else any that the
  * thread may enter: its own, of a HEAP_NO_SERIALIZE heap, or mole_tcache_idle.
  */
 mole_hot struct mole_tcache *mole_thread_recent(const void *handle)
 {
-    return mole_tls.thread
-        ->recent[(uintptr_t)handle >> MOLE_CHUNK_SHIFT & (MOLE_RECENT - 1)];
+    return mole_tls.thread->recent[mole_thread_place(handle)];
 }
 
 /* One operation on a heap. */

@@ -21,7 +21,8 @@ static inline void *run_pairs(void *argument)
     struct runner *runner = argument;
     atomic_store(&runner->tid, (int)syscall(SYS_gettid));
     while (!atomic_load(&runner->stop)) {
-        void *block = HeapAlloc(runner->heap, 0, 64);
+        DWORD flags = atomic_load(&runner->pairs) % 2 ? HEAP_ZERO_MEMORY : 0;
+        void *block = HeapAlloc(runner->heap, flags, 64);
         if (!block || !HeapFree(runner->heap, 0, block))
             runner->failure = "a pair failed";
         atomic_fetch_add(&runner->pairs, 1);
