@@ -549,6 +549,12 @@ MUTANTS = [
         ("src/tcache/block.c", "    if (unlikely(mole_block_find(use->heap, block) != span))\n",
          "    if (unlikely(!span))\n"),
     ], ["api/heap_lock"]),
+    Mutant("fat_orphans", "what ended threads have free stays", [
+        ("src/tcache/compact.c", "    mole_slab_retire_current(cache, use.slots);\n", ""),
+    ], ["unit/compact"]),
+    Mutant("lean_for_good", "what ended threads have free goes once, and never again", [
+        ("src/arena/heap.c", "        store_rlx(&owner->is_lean_a, false);\n", ""),
+    ], ["unit/compact"]),
     Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not "
            "have, but not the caches' lists", [
         ("src/tcache/rebuild.c", "        cache->partial[class] = cache->empties[class] = NULL;\n",

@@ -238,6 +238,7 @@ bool mole_heap_adopt_one(struct mole_owner *owner, uintptr_t thread)
     if (cas_acq(&owner->thread_a, &orphan, thread)) { /* HB-OWNER-1 */
         sub_rlx(&owner->heap->orphans_a, 1);
         add_rlx(&adoptions_a, 1);
+        store_rlx(&owner->is_lean_a, false);
         return true;
     }
     return false;

@@ -30,6 +30,15 @@ struct mole_owner {
      */
     _Atomic(uintptr_t) thread_a;
 
+    /*
+     * is_lean_a: nobody has worked with the cache since what it had free was given back.
+     *   writers  adopt clears it; who gave that back sets it, as the cache's owner
+     *   readers  who looks for caches to do that with
+     *   orders   relaxed: a hint, HB-OWNER-1 keeps the cache
+     *   keeps    true only of an orphan, or while its owner is about to let it go
+     */
+    _Atomic(bool) is_lean_a;
+
     uint64_t id;             /* the heap's word with no mode set; const while it lives */
     struct mole_heap *heap;  /* const while the heap lives */
     struct mole_owner *next; /* the heap's list, const after the push */

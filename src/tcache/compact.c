@@ -2,7 +2,9 @@
 #include "tcache/compact.h"
 
 #include "tcache/fixed_cache.h"
+#include "tcache/process.h"
 #include "tcache/slab.h"
+#include "tcache/thread.h"
 
 void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots)
 {
@@ -22,4 +24,30 @@ void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots)
         mole_slab_collect(cache, slots);
         mole_slab_retire_current(cache, slots);
     }
+}
+
+static void make_lean(struct mole_heap *heap, struct mole_owner *owner)
+{
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
+    struct mole_use use = mole_thread_begin_with(heap, cache, false);
+    use.is_borrowed = true;
+    mole_slab_collect(cache, use.slots);
+    mole_slab_retire_current(cache, use.slots);
+    store_rlx(&owner->is_lean_a, true);
+    mole_thread_end(&use);
+}
+
+size_t mole_compact_orphans(void)
+{
+    struct mole_heap *heap = mole_process_malloc_heap();
+    if (!heap || load_rlx(&heap->orphans_a) <= 0)
+        return 0;
+    size_t count = 0;
+    uintptr_t self = mole_thread_self_in(heap);
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
+        if (!load_rlx(&owner->is_lean_a) && mole_heap_adopt_one(owner, self)) {
+            make_lean(heap, owner);
+            count++;
+        }
+    return count;
 }

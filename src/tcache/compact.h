@@ -12,3 +12,9 @@
  * it is a HEAP_NO_SERIALIZE heap. `slots` as for mole_pool_take.
  */
 void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots);
+
+/*
+ * Caches of malloc's heap that no thread has had since the last time: give back what of
+ * theirs is free. Returns from how many. For the purger: others' heaps may end meanwhile.
+ */
+size_t mole_compact_orphans(void);

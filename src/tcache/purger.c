@@ -2,6 +2,7 @@
 #include "tcache/purger.h"
 
 #include "os/thread.h"
+#include "tcache/compact.h"
 #include "tcache/steal.h"
 
 enum {
@@ -34,7 +35,7 @@ static void run_purger(void)
     bool is_idle = false;
     for (;;) {
         mole_thread_sleep_ms(is_idle ? 8 * MOLE_PASS_MS : MOLE_PASS_MS);
-        size_t stolen = steal_everywhere();
+        size_t stolen = steal_everywhere() + mole_compact_orphans();
         size_t warm = mole_pool_pass();
         bool was_fed = mole_pool_was_fed();
         is_idle = !stolen && !warm && !was_fed;

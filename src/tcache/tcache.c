@@ -57,6 +57,7 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     cache->frees = 0;
     cache->is_torn = false;
     mole_fixed_cache_init(cache, heap->fixed);
+    store_rlx(&cache->owner.is_lean_a, false);
     store_rel(&cache->owner.thread_a, thread); /* HB-OWNER-1 */
     mole_heap_enlist(heap, &cache->owner);
     return cache;

@@ -68,3 +68,46 @@ Test(compact, takes_batches_under_the_arenas_lock)
     pthread_join(thread, NULL);
     require(batch->span == NULL, "a batch is left");
 }
+
+static const char *use_malloc(struct worker *worker)
+{
+    void *blocks[3] = {mh_malloc(64), mh_malloc(3000), mh_malloc(20000)};
+    worker->shared = mole_thread_cache(mole_process_malloc_heap());
+    for (size_t i = 0; i < LENGTH(blocks); i++)
+        mh_free(blocks[i]);
+    return worker->shared ? NULL : "the thread has no cache";
+}
+
+static size_t slabs_of(const struct mole_tcache *cache)
+{
+    size_t count = 0;
+    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+        count += (cache->current[class] != &mole_tcache_none) + !!cache->partial[class] +
+                 !!cache->empties[class];
+    return count;
+}
+
+/* A cache of malloc's that an ended thread left, with empty slabs. */
+static struct mole_tcache *leave_cache(void)
+{
+    struct mole_owner *owner = NULL;
+    run_workers(1, use_malloc, NULL);
+    for (owner = mole_heap_owners(mole_process_malloc_heap()); owner; owner = owner->next)
+        if (load_rlx(&owner->thread_a) == MOLE_ORPHAN)
+            break;
+    require(owner && slabs_of((struct mole_tcache *)(void *)owner), "no cache is left");
+    return (struct mole_tcache *)(void *)owner;
+}
+
+Test(compact, what_ended_threads_have_free_goes_once)
+{
+    stop_passes();
+    mh_free(mh_malloc(1));
+    struct mole_tcache *cache = leave_cache();
+    require(mole_compact_orphans() == 1, "the cache was not found");
+    require(slabs_of(cache) == 0, "it has slabs still");
+    require(load_rlx(&cache->owner.thread_a) == MOLE_ORPHAN, "it was not let go");
+    require(mole_compact_orphans() == 0, "it was looked at again");
+    require(leave_cache() == cache, "the next thread made another cache");
+    require(mole_compact_orphans() == 1 && slabs_of(cache) == 0, "not a second time");
+}
