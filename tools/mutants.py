@@ -81,6 +81,7 @@ TESTS = {
     "api/heap_walk_threads": Test("plain", "tests/api/heap_walk_threads_test.c"),
     "api/heap_compact": Test("plain", "tests/api/heap_compact_test.c"),
     "compact": Test("plain", "tests/race/compact.c"),
+    "unit/slab": Test("plain", "tests/unit/slab_test.c"),
     "unit/compact": Test("plain", "tests/unit/compact_test.c"),
     "unit/warmth": Test("plain", "tests/unit/warmth_test.c"),
     "unit/span": Test("plain", "tests/unit/span_test.c"),
@@ -549,6 +550,9 @@ MUTANTS = [
         ("src/tcache/block.c", "    if (unlikely(mole_block_find(use->heap, block) != span))\n",
          "    if (unlikely(!span))\n"),
     ], ["api/heap_lock"]),
+    Mutant("blocks_in_any_order", "blocks come back in the order they were freed in", [
+        ("src/tcache/order.c", "    if (unlikely(span->link_key))\n", "    if (true)\n"),
+    ], ["unit/slab"]),
     Mutant("fat_orphans", "what ended threads have free stays", [
         ("src/tcache/compact.c", "    mole_slab_retire_current(cache, use.slots);\n", ""),
     ], ["unit/compact"]),

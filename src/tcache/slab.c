@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "tcache/empties.h"
 #include "tcache/mixed.h"
+#include "tcache/order.h"
 #include "tcache/page_run.h"
 #include "tcache/steal.h"
 #include "tcache/usage.h"
@@ -220,15 +221,12 @@ void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots 
     }
 }
 
-/* Link `count` entries that start at `first` before the slab's free list. */
+/* Put `count` entries that start at `first` before the slab's free list. */
 static void splice(struct mole_span *span, uint32_t first, uint32_t count)
 {
-    if (span->free != MOLE_END) {
-        uint32_t last = first;
-        while (--count)
-            last = mole_link_get(span, last);
-        mole_link_set(span, last, span->free);
-    }
+    uint32_t last;
+    first = mole_order_list(span, first, count, &last);
+    mole_link_set(span, last, span->free);
     span->free = (uint16_t)first;
 }
 

@@ -41,7 +41,10 @@ struct mole_span *mole_slab_create_of(struct mole_tcache *cache,
 void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
                        struct mole_span *span);
 
-/* Put what came back to the slab on its free list; `unlist` as for mole_inbox_take. */
+/*
+ * Put what came back to the slab on its free list, in the order of its table; `unlist` as
+ * for mole_inbox_take.
+ */
 void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
                      struct mole_span *span, bool unlist);
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcache/order.h"
+
+#include "arena/link.h"
+
+enum { WORD_BITS = 64, WORDS = MOLE_MOST_BLOCKS / WORD_BITS };
+static_assert(WORDS == WORD_BITS, "one word tells which words are in use");
+
+/* Blocks by index; words[i] is defined if bit i of used is set. */
+struct set {
+    uint64_t used;
+    uint64_t words[WORDS];
+};
+
+static void add(struct set *set, uint32_t index)
+{
+    uint32_t at = index / WORD_BITS;
+    uint64_t rest = set->used >> at & 1 ? set->words[at] : 0;
+    set->words[at] = rest | UINT64_C(1) << index % WORD_BITS;
+    set->used |= UINT64_C(1) << at;
+}
+
+/* An index beyond the table ends a list that frees in a race have damaged. */
+static void add_list(struct set *set, struct mole_span *span, uint32_t index,
+                     uint32_t count)
+{
+    set->used = 0;
+    for (; count && index < span->capacity; count--) {
+        add(set, index);
+        index = load_rlx(&span->entry_a[index]);
+    }
+}
+
+static mole_slow uint32_t keep_order(const struct mole_span *span, uint32_t first,
+                                     uint32_t count, uint32_t *last)
+{
+    *last = first;
+    while (--count)
+        *last = mole_link_get(span, *last);
+    return first;
+}
+
+uint32_t mole_order_list(struct mole_span *span, uint32_t first, uint32_t count,
+                         uint32_t *last)
+{
+    if (unlikely(span->link_key))
+        return keep_order(span, first, count, last);
+    struct set set;
+    uint32_t head = MOLE_END;
+    *last = first;
+    add_list(&set, span, first, count);
+    for (uint64_t used = set.used; used; used &= used - 1) {
+        uint32_t at = (uint32_t)__builtin_ctzll(used);
+        for (uint64_t word = set.words[at]; word; word &= word - 1) {
+            uint32_t index = at * WORD_BITS + (uint32_t)__builtin_ctzll(word);
+            if (head == MOLE_END)
+                head = index;
+            else
+                store_rlx(&span->entry_a[*last], (uint16_t)index);
+            *last = index;
+        }
+    }
+    return head;
+}
