@@ -25,6 +25,7 @@ import mutants_checked
 import mutants_com
 import mutants_exceptions
 import mutants_global
+import mutants_instructions
 import mutants_oracle
 import mutants_record
 import mutants_spare
@@ -866,7 +867,8 @@ MUTANTS = [
     ], ["top_sites"]),
 ]
 for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
-               mutants_oracle, mutants_record, mutants_spare, mutants_storm):
+               mutants_instructions, mutants_oracle, mutants_record, mutants_spare,
+               mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 
@@ -967,13 +969,24 @@ class Tree:
             raise Broken(f"{name} does not link:\n{text}")
         return program
 
+    def build(self, name):
+        """The test's program, and what runs it."""
+        source = TESTS[name].source
+        if source == mutants_instructions.TEST:
+            try:
+                return (os.path.join(self.folder, name),
+                        mutants_instructions.command(ROOT, self.folder))
+            except RuntimeError as error:
+                raise Broken(str(error)) from None
+        program = self.program(name)
+        if source.startswith("tests/oracle/"):
+            return program, [*ORACLE, "--native", program, os.path.basename(name)]
+        return program, [program, *(CRITERION if source.endswith("_test.c") else [])]
+
     def test(self, name, attempts=1):
         """What the first failure was, in a few words; or None. The output is kept."""
         test = TESTS[name]
-        program = self.program(name)
-        args = [program, *(CRITERION if test.source.endswith("_test.c") else [])]
-        if test.source.startswith("tests/oracle/"):
-            args = [*ORACLE, "--native", program, os.path.basename(name)]
+        program, args = self.build(name)
         env = {key: value for key, value in os.environ.items()
                if key not in ("LD_PRELOAD", "MOLEHILL_CONF", "MOLE_SEED")}
         for _ in range(attempts):
@@ -991,7 +1004,10 @@ class Tree:
 
 
 def can_run(name):
-    return (not TESTS[name].source.startswith("tests/oracle/")
+    source = TESTS[name].source
+    if source == mutants_instructions.TEST:
+        return shutil.which("valgrind")
+    return (not source.startswith("tests/oracle/")
             or shutil.which("wine") and shutil.which("x86_64-w64-mingw32-gcc"))
 
 
@@ -999,7 +1015,8 @@ def judge(mutant, base, failing):
     """(outcome, why) of one mutant."""
     tests = [name for name in mutant.tests if name not in failing and can_run(name)]
     if not tests:
-        return "skipped", "its tests fail without it, or need Wine: " + " ".join(mutant.tests)
+        return "skipped", ("its tests fail without it, or need Wine or valgrind: "
+                           + " ".join(mutant.tests))
     try:
         tree = Tree(mutant.name, mutant, base)
         for name in tests:
