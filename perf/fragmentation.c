@@ -65,4 +65,9 @@ static uint64_t run(unsigned lane, uint64_t ops)
     return done;
 }
 
-const struct perf_workload perf_workload = {.setup = setup, .run = run};
+static void finish(unsigned lane)
+{
+    perf_free_all(slots + lane * live, live);
+}
+
+const struct perf_workload perf_workload = {.setup = setup, .run = run, .finish = finish};

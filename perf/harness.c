@@ -3,7 +3,8 @@
  * main of every workload program. Lanes meet at a barrier, run one repetition, meet
  * again; the first repetition warms up and is not counted, and none is begun after
  * budget_ms. A repetition lasts from the first lane's start to the last lane's end; its
- * ns/op is that time over the operations of all lanes together.
+ * ns/op is that time over the operations of all lanes together. With after_ms=, each lane
+ * then frees what it kept, and resident memory is read that much later.
  */
 #include "harness.h"
 
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,10 +39,18 @@ struct lane {
     uint64_t ops;
 };
 
+struct figures {
+    double samples[MAX_REPETITIONS]; /* ns/op */
+    unsigned count;
+    double faults;      /* page faults in 1 000 operations */
+    unsigned long peak; /* KiB */
+};
+
 static struct lane lanes[MAX_LANES];
 static unsigned lane_count;
 static uint64_t lane_ops;
-static bool stop; /* read and written on opposite sides of the barrier */
+static bool stop;    /* these two: read and written on opposite sides of the barrier */
+static bool is_over; /* repetitions are: what is left is freed */
 static pthread_barrier_t barrier;
 
 static char **option_list;     /* argv from the first key=value on, NULL at its end */
@@ -178,6 +188,14 @@ static void run_once(unsigned index)
     lanes[index].end_ns = now_ns();
 }
 
+static void run_or_finish(unsigned index)
+{
+    if (!is_over)
+        run_once(index);
+    else if (perf_workload.finish != NULL)
+        perf_workload.finish(index);
+}
+
 static void *lane_main(void *argument)
 {
     unsigned index = (unsigned)((struct lane *)argument - lanes);
@@ -185,30 +203,40 @@ static void *lane_main(void *argument)
         pthread_barrier_wait(&barrier);
         if (stop)
             return NULL;
-        run_once(index);
+        run_or_finish(index);
         pthread_barrier_wait(&barrier);
     }
 }
 
-/*
- * ns/op of one repetition; a single lane runs in the main thread, with no other thread in
- * the process.
- */
-static double repetition(void)
+/* A single lane runs in the main thread, with no other thread in the process. */
+static void all_lanes(void)
 {
     if (lane_count == 1) {
-        run_once(0);
+        run_or_finish(0);
     } else {
         pthread_barrier_wait(&barrier);
         pthread_barrier_wait(&barrier);
     }
-    uint64_t start = lanes[0].start_ns, end = lanes[0].end_ns, ops = lanes[0].ops;
+}
+
+static uint64_t all_ops(void)
+{
+    uint64_t ops = 0;
+    for (unsigned i = 0; i < lane_count; i++)
+        ops += lanes[i].ops;
+    return ops;
+}
+
+/* ns/op of one repetition. */
+static double repetition(void)
+{
+    all_lanes();
+    uint64_t start = lanes[0].start_ns, end = lanes[0].end_ns;
     for (unsigned i = 1; i < lane_count; i++) {
         start = lanes[i].start_ns < start ? lanes[i].start_ns : start;
         end = lanes[i].end_ns > end ? lanes[i].end_ns : end;
-        ops += lanes[i].ops;
     }
-    return (double)(end - start) / (double)ops;
+    return (double)(end - start) / (double)all_ops();
 }
 
 static void lanes_start(void)
@@ -228,20 +256,27 @@ static void lanes_finish(void)
 }
 
 /*
- * Peak resident memory of this process image, in KiB. Not getrusage's: that one starts
- * with what the parent had before exec, so that a Python parent would hide anything below
- * its own size.
+ * A line of the process's status in KiB. VmHWM is the peak of this process image: not
+ * getrusage's, which starts with what the parent had before exec, so that a Python parent
+ * would hide anything below its own size.
  */
-static unsigned long peak_rss_kib(void)
+static unsigned long status_kib(const char *key)
 {
     char text[4096];
     int fd = open("/proc/self/status", O_RDONLY);
     ssize_t got = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
     close(fd);
     text[got > 0 ? got : 0] = '\0';
-    const char *line = strstr(text, "VmHWM:");
-    unsigned long kib = line == NULL ? 0 : strtoul(line + 6, NULL, 10);
+    const char *line = strstr(text, key);
+    unsigned long kib = line == NULL ? 0 : strtoul(line + strlen(key), NULL, 10);
     return kib > hidden_kib ? kib - hidden_kib : 0;
+}
+
+static uint64_t page_faults(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (uint64_t)usage.ru_minflt;
 }
 
 static int compare(const void *left, const void *right)
@@ -260,30 +295,54 @@ static void warm_up(void)
     }
 }
 
-static void measure(const char *name, const char *target)
+static void repeat(struct figures *figures, unsigned wanted)
 {
-    double samples[MAX_REPETITIONS];
-    unsigned count = 0, wanted = (unsigned)perf_option("reps", 5);
     uint64_t budget_ns = perf_option("budget_ms", 2000) * NS_PER_MS;
     bool is_warm = perf_option("warmup", 1) == 0;
-    uint64_t begin = now_ns();
+    uint64_t begin = now_ns(), ops = 0;
 
     refuse_unknown_options();
     if (wanted == 0 || wanted > MAX_REPETITIONS)
         perf_die("reps must be 1 to 100");
     if (!is_warm)
         warm_up();
-    do
-        samples[count++] = repetition();
-    while (count < wanted && now_ns() - begin < budget_ns);
+    uint64_t faults = page_faults();
+    do {
+        figures->samples[figures->count++] = repetition();
+        ops += all_ops();
+    } while (figures->count < wanted && now_ns() - begin < budget_ns);
+    figures->faults = (double)(page_faults() - faults) * 1000 / (double)ops;
+    figures->peak = status_kib("VmHWM:");
+}
 
-    unsigned long rss = peak_rss_kib();
+/* KiB resident `after_ms` after all was freed, by threads that are still there. */
+static unsigned long rss_after(uint64_t after_ms)
+{
+    struct timespec time = {.tv_sec = (time_t)(after_ms / 1000),
+                            .tv_nsec = (long)(after_ms % 1000 * NS_PER_MS)};
+    is_over = true;
+    all_lanes();
+    nanosleep(&time, NULL);
+    return status_kib("VmRSS:");
+}
+
+static void measure(const char *name, const char *target)
+{
+    static struct figures figures;
+    unsigned wanted = (unsigned)perf_option("reps", 5);
+    uint64_t after_ms = perf_option("after_ms", 0);
+    char after[24] = "-";
+
+    repeat(&figures, wanted);
     if (perf_workload.report)
         perf_workload.report(name, target);
-    qsort(samples, count, sizeof samples[0], compare);
-    printf("%s %s %u %s %llu %.3f %.3f %.3f ns/op %lu\n", name, target, lane_count,
-           bytes_shown, (unsigned long long)lane_ops * lane_count, samples[0],
-           samples[count / 2], samples[count - 1], rss);
+    if (after_ms != 0)
+        snprintf(after, sizeof after, "%lu", rss_after(after_ms));
+    qsort(figures.samples, figures.count, sizeof figures.samples[0], compare);
+    printf("%s %s %u %s %llu %.3f %.3f %.3f ns/op %lu %.3f %s\n", name, target,
+           lane_count, bytes_shown, (unsigned long long)all_ops(), figures.samples[0],
+           figures.samples[figures.count / 2], figures.samples[figures.count - 1],
+           figures.peak, figures.faults, after);
 }
 
 int main(int argc, char **argv)

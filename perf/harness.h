@@ -7,8 +7,8 @@
  *
  *   program name target threads ops [key=value ...]
  *
- * prints `workload target threads bytes ops min median max ns/op peak_rss`, see
- * README.md.
+ * prints `workload target threads bytes ops min median max ns/op peak_rss faults
+ * after_rss`, see README.md.
  */
 #pragma once
 
@@ -30,6 +30,11 @@ struct perf_workload {
     void (*warmed)(unsigned turn); /* NULL: nobody wants to know; the lanes wait */
     /* NULL, or prints lines of its own before the usual one. */
     void (*report)(const char *name, const char *target);
+    /*
+     * Frees what the lane's repetitions left allocated, after the last; not timed. NULL:
+     * they leave nothing.
+     */
+    void (*finish)(unsigned lane);
 };
 
 extern const struct perf_workload perf_workload;

@@ -9,6 +9,8 @@
  *   TARGET_FLOOR   the floor, floor.h: how fast two calls into a shared library can be
  *   TARGET_EMPTY   nothing: the loop around the calls, to count instructions
  *
+ * perf_free_all frees an array's blocks, but for those that are NULL.
+ *
  * A scope is what a request allocates from: on heaps one of its own, that takes its
  * blocks with it; on malloc nothing, and the blocks are freed one by one. Both free a
  * single one by PERF_SCOPE_RELEASE.
@@ -83,3 +85,12 @@ static inline void perf_empty_free(void *block)
 #else
 #error "define one of TARGET_MALLOC, TARGET_HEAP, TARGET_FLOOR, TARGET_EMPTY"
 #endif
+
+static inline void perf_free_all(void **slots, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (slots[i] != NULL)
+            PERF_FREE(slots[i]);
+        slots[i] = NULL;
+    }
+}

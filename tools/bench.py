@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """./dev bench: runs perf/workloads.txt on every allocator, interleaved, and reports.
 
-One process for each workload, target and run. Prints a table of ratios to jemalloc, writes
-results.json and chart.svg to build/bench, and closes with what is wanted and what was reached.
+One process for each workload, target and run. Prints a table of ratios to jemalloc and closes
+with what is wanted and what was reached. Writes that to build/bench, with chart.svg, rows.txt
+(each row of each target in full) and results.json (every run).
 The exit code tells whether the programs ran, never how fast. Method: perf/README.md.
 """
 import argparse
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 
+import bench_count
 import bench_report
 import chart
 
@@ -34,15 +36,6 @@ PEERS = {
     'tcmalloc': 'libtcmalloc_minimal.so.4',
     'tbbmalloc': 'libtbbmalloc_proxy.so.2',
 }
-
-# What instructions are counted on: the program pair with these options.
-INSTRUCTION_PATTERNS = {
-    '64 B, 64 out and back': ['min=64', 'max=64', 'batch=64'],
-    '64 B, at once': ['min=64', 'max=64'],
-    '1000 B, 64 out and back': ['min=1000', 'max=1000', 'batch=64'],
-    '8000 B, at once': ['min=8000', 'max=8000'],
-}
-INSTRUCTION_OPS = (64 * 300, 64 * 1300)
 
 
 def say(text):
@@ -139,17 +132,20 @@ def is_there(target, programs):
     return False
 
 
-def run_one(workload, target, programs, quick):
-    """min, median, max in ns/op and peak RSS in KiB, as the program prints them."""
+def run_one(workload, target, programs, quick, after):
+    """min, median, max in ns/op, peak RSS in KiB, page faults in 1 000 operations, and if `after`
+    RSS in KiB half a second after all was freed: as the program prints them."""
     ops = max(int(workload.ops * QUICK_SHARE), workload.threads) if quick else workload.ops
     command = [programs / f'{workload.program}-{target.build}', workload.name, target.name,
                str(workload.threads), str(ops), *workload.options, *target.options]
-    out, _ = run_program(command + (['reps=3'] if quick else []), target)
+    more = ['reps=3'] * quick + [f'after_ms={bench_count.AFTER_MS}'] * after
+    out, _ = run_program(command + more, target)
     fields = out.split()
-    if len(fields) != 10 or fields[8] != 'ns/op':
+    if len(fields) != 12 or fields[8] != 'ns/op':
         raise RuntimeError(f'unexpected output: {out.strip()}')
     return {'bytes': fields[3], 'ops': int(fields[4]), 'min': float(fields[5]),
-            'median': float(fields[6]), 'max': float(fields[7]), 'rss_kib': int(fields[9])}
+            'median': float(fields[6]), 'max': float(fields[7]), 'rss_kib': int(fields[9]),
+            'faults': float(fields[10]), 'after_kib': int(fields[11]) if after else None}
 
 
 def run_all(workloads, targets, programs, arguments):
@@ -165,7 +161,8 @@ def run_all(workloads, targets, programs, arguments):
             show_progress(f'{where} {target.name}', row != workload.name)
             row = workload.name
             try:
-                sample = run_one(workload, target, programs, arguments.quick)
+                sample = run_one(workload, target, programs, arguments.quick,
+                                 turn == 0 and not arguments.no_after)
             except RuntimeError as error:
                 failed.add(key)
                 failures.append(f'{workload.name} on {target.name}: {error}')
@@ -190,46 +187,10 @@ def summarize(workloads, targets, samples):
                 'bytes': runs[0]['bytes'], 'ops': runs[0]['ops'],
                 'median': statistics.median(medians), 'best': min(run['min'] for run in runs),
                 'spread': max(medians) / min(medians),
-                'rss_kib': statistics.median(run['rss_kib'] for run in runs), 'runs': runs})
+                'rss_kib': statistics.median(run['rss_kib'] for run in runs),
+                'faults': statistics.median(run['faults'] for run in runs),
+                'after_kib': runs[0]['after_kib'], 'runs': runs})
     return records
-
-
-def count_instructions(command, target):
-    out = run_program(['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null',
-                       *command], target)[1]
-    found = re.search(r'Collected\s*:\s*(\d+)', out)
-    if not found:
-        raise RuntimeError('callgrind printed no count')
-    return int(found.group(1))
-
-
-def instructions_per_op(target, programs, options):
-    """Two lengths of the same run, so that starting up and filling caches cancel out."""
-    counts = [count_instructions([programs / f'pair-{target.build}', 'pair', target.name, '1',
-                                  str(ops), *options, *target.options, 'reps=1', 'warmup=0'],
-                                 target) for ops in INSTRUCTION_OPS]
-    return (counts[1] - counts[0]) / (INSTRUCTION_OPS[1] - INSTRUCTION_OPS[0])
-
-
-def instruction_table(targets, programs, quick):
-    """{pattern: {target: instructions per pair, the empty loop subtracted}}"""
-    if not shutil.which('valgrind'):
-        say('no valgrind: instructions are not counted')
-        return {}
-    table = {}
-    for pattern, options in INSTRUCTION_PATTERNS.items():
-        if quick and table:
-            break
-        say(f'instructions per pair: {pattern}')
-        row = table[pattern] = {}
-        try:
-            empty = instructions_per_op(Target('empty', '', 'empty'), programs, options)
-            for target in targets:
-                if target.build != 'floor' or options[0] == 'min=64':
-                    row[target.name] = instructions_per_op(target, programs, options) - empty
-        except RuntimeError as error:
-            say(f'instructions: {error}')
-    return table
 
 
 def capture(*command):
@@ -266,9 +227,14 @@ def parse_arguments():
                         help='one more malloc to preload; may be given several times')
     parser.add_argument('--no-build', action='store_true', help='take the programs as they are')
     parser.add_argument('--no-instructions', action='store_true', help='skip the counting')
+    parser.add_argument('--instructions-rows', action='store_true',
+                        help='count the instructions of each row too; takes half an hour or more')
+    parser.add_argument('--no-after', action='store_true',
+                        help='do not wait to see what stays after everything was freed')
     parser.add_argument('--build', default='build/gcc', help='the build directory (%(default)s)')
     parser.add_argument('--out', default='build/bench', help='where results go (%(default)s)')
     arguments = parser.parse_args()
+    arguments.no_after = arguments.no_after or arguments.quick
     if arguments.runs is None:
         arguments.runs = 2 if arguments.quick else 5
     if arguments.runs < 1:
@@ -288,6 +254,18 @@ def read_workloads(pattern):
     return chosen
 
 
+def measure_more(results, workloads, targets, programs, arguments):
+    """What is counted rather than timed, into `results`."""
+    results['instructions'] = {} if arguments.no_instructions else bench_count.pair_table(
+        run_program, Target('empty', '', 'empty'), targets, programs, arguments.quick)
+    results['after_load'] = {} if arguments.no_after else bench_count.after_load(
+        run_program, targets, programs)
+    counts = bench_count.row_table(run_program, workloads, targets, programs) \
+        if arguments.instructions_rows else {}
+    for row in results['rows']:
+        row['instructions'] = counts.get((row['workload'], row['target']))
+
+
 def main():
     arguments = parse_arguments()
     workloads = read_workloads(arguments.workloads)
@@ -303,17 +281,17 @@ def main():
     samples, failures = run_all(workloads, targets, build / 'perf', arguments)
     results['rows'] = summarize(workloads, targets, samples)
     results['failures'] = failures
-    results['instructions'] = {} if arguments.no_instructions else instruction_table(
-        targets, build / 'perf', arguments.quick)
-    report = bench_report.Report(results, BASELINE, ROOT / 'build' / 'demo' / 'results.json')
+    measure_more(results, workloads, targets, build / 'perf', arguments)
+    report = bench_report.Report(results, BASELINE, ROOT / 'build')
     results['wanted'] = report.wanted()
     out.mkdir(parents=True, exist_ok=True)
     (out / 'results.json').write_text(json.dumps(results, indent=1) + '\n')
     (out / 'chart.svg').write_text(chart.draw(report))
     text = report.text()
     (out / 'report.txt').write_text(text)
+    (out / 'rows.txt').write_text(report.rows_text())
     print(text, end='')
-    say(f'wrote results.json, report.txt and chart.svg to {arguments.out}')
+    say(f'wrote report.txt, rows.txt, results.json and chart.svg to {arguments.out}')
     return 1 if failures else 0
 
 

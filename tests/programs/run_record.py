@@ -88,7 +88,7 @@ def balance(place, path, threads):
         done, stats = replay(place, path, kind, lanes, preloads)
         name = f"{os.path.basename(path)} on {kind}, {lanes} threads"
         case(done.returncode == 0 and re.fullmatch(
-            rf"name {kind} {lanes} \S+ \d+( [\d.]+){{3}} ns/op \d+\n", done.stdout),
+            rf"name {kind} {lanes} \S+ \d+( [\d.]+){{3}} ns/op \d+ [\d.]+ -\n", done.stdout),
             f"{name}: {done}")
         pairs = dict(word.split("=") for word in done.stderr.split() if "=" in word)
         n = {key: int(value) for key, value in pairs.items()}
