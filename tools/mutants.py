@@ -28,6 +28,7 @@ import mutants_global
 import mutants_instructions
 import mutants_oracle
 import mutants_record
+import mutants_slabs
 import mutants_spare
 import mutants_storm
 
@@ -82,7 +83,6 @@ TESTS = {
     "api/heap_walk_threads": Test("plain", "tests/api/heap_walk_threads_test.c"),
     "api/heap_compact": Test("plain", "tests/api/heap_compact_test.c"),
     "compact": Test("plain", "tests/race/compact.c"),
-    "unit/slab": Test("plain", "tests/unit/slab_test.c"),
     "unit/compact": Test("plain", "tests/unit/compact_test.c"),
     "unit/warmth": Test("plain", "tests/unit/warmth_test.c"),
     "unit/span": Test("plain", "tests/unit/span_test.c"),
@@ -551,15 +551,6 @@ MUTANTS = [
         ("src/tcache/block.c", "    if (unlikely(mole_block_find(use->heap, block) != span))\n",
          "    if (unlikely(!span))\n"),
     ], ["api/heap_lock"]),
-    Mutant("blocks_in_any_order", "blocks come back in the order they were freed in", [
-        ("src/tcache/order.c", "    if (unlikely(span->link_key))\n", "    if (true)\n"),
-    ], ["unit/slab"]),
-    Mutant("fat_orphans", "what ended threads have free stays", [
-        ("src/tcache/compact.c", "    mole_slab_retire_current(cache, use.slots);\n", ""),
-    ], ["unit/compact"]),
-    Mutant("lean_for_good", "what ended threads have free goes once, and never again", [
-        ("src/arena/heap.c", "        store_rlx(&owner->is_lean_a, false);\n", ""),
-    ], ["unit/compact"]),
     Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not "
            "have, but not the caches' lists", [
         ("src/tcache/rebuild.c", "        cache->partial[class] = cache->empties[class] = NULL;\n",
@@ -867,8 +858,8 @@ MUTANTS = [
     ], ["top_sites"]),
 ]
 for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
-               mutants_instructions, mutants_oracle, mutants_record, mutants_spare,
-               mutants_storm):
+               mutants_instructions, mutants_oracle, mutants_record, mutants_slabs,
+               mutants_spare, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+"""The mutants of slabs and of what is free in them, and the tests that kill them: mutants.py."""
+
+# Arguments of mutants.Test.
+TESTS = {
+    "unit/slab": ("plain", "tests/unit/slab_test.c"),
+}
+
+# Arguments of mutants.Mutant.
+MUTANTS = [
+    ("blocks_in_any_order", "blocks come back in the order they were freed in", [
+        ("src/tcache/order.c", "    if (unlikely(span->link_key))\n", "    if (true)\n"),
+    ], ["unit/slab"]),
+    ("fat_orphans", "what ended threads have free stays", [
+        ("src/tcache/compact.c", "    mole_slab_retire_current(cache, use.slots);\n", ""),
+    ], ["unit/compact"]),
+    ("lean_for_good", "what ended threads have free goes once, and never again", [
+        ("src/arena/heap.c", "        store_rlx(&owner->is_lean_a, false);\n", ""),
+    ], ["unit/compact"]),
+]
