@@ -8,6 +8,11 @@ TESTS = {
 
 # Arguments of mutants.Mutant.
 MUTANTS = [
+    ("zeros_under_a_lock", "HeapAlloc of zeros goes on in a heap that another thread locked", [
+        ("src/api/heap.c", "    mole_tcache_enter(cache);\n"
+         "    if (likely(load_acq_folded(&cache->owner.alloc_key_a) == handle && /* HB-GATE-2 */",
+         "    mole_tcache_enter(cache);\n    if (likely(cache->owner.heap &&"),
+    ], ["api/heap_lock"]),
     ("blocks_in_any_order", "blocks come back in the order they were freed in", [
         ("src/tcache/order.c", "    if (unlikely(span->link_key))\n", "    if (true)\n"),
     ], ["unit/slab"]),

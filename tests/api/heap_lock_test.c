@@ -157,6 +157,39 @@ HEAP_CASE(heap_lock, case_075_a_lock_stops_the_fast_path)
     require(stopped > repeats(200) / 2, "only %zu times was the thread asleep", stopped);
 }
 
+enum { COLD, WARM, LOCKED };
+static atomic_int phase;
+
+/* One call alone under the lock, by a thread that has what the fast paths need. */
+static bool alloc_warm(struct caller *caller)
+{
+    const SIZE_T *bytes = caller->block;
+    for (int i = 0; i < 100; i++)
+        if (!HeapFree(caller->heap, 0, HeapAlloc(caller->heap, HEAP_ZERO_MEMORY, *bytes)))
+            return false;
+    atomic_store(&phase, WARM);
+    while (atomic_load(&phase) != LOCKED)
+        pause_shortly();
+    return HeapAlloc(caller->heap, HEAP_ZERO_MEMORY, *bytes) != NULL;
+}
+
+HEAP_CASE(heap_lock, case_075_a_lock_stops_a_warm_thread_that_wants_zeros)
+{
+    SIZE_T sizes[] = {100, 5000, 32768};
+    for (size_t i = 0; i < LENGTH(sizes); i++) {
+        struct caller caller = {.heap = heap, .call = alloc_warm, .block = &sizes[i]};
+        atomic_store(&phase, COLD);
+        start(&caller);
+        while (atomic_load(&phase) != WARM)
+            pause_shortly();
+        lock(heap);
+        atomic_store(&phase, LOCKED);
+        expect_blocked(&caller);
+        unlock(heap);
+        expect_through(&caller);
+    }
+}
+
 static bool use_unserialized(struct caller *caller)
 {
     void *block = HeapAlloc(caller->heap, HEAP_NO_SERIALIZE, 100);
