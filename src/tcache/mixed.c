@@ -50,8 +50,7 @@ bool mole_mixed_has_rest(struct mole_tcache *cache, unsigned class)
 void mole_mixed_retire(struct mole_tcache *cache, struct mole_pool_slots *slots)
 {
     struct mole_span *span = cache->mixed;
-    if (span == &mole_tcache_none || mole_span_live_count(span) ||
-        !mole_inbox_is_quiet(span))
+    if (span == &mole_tcache_none || !mole_slab_is_whole(span))
         return;
     cache->mixed = &mole_tcache_none;
     mole_slab_destroy(cache, slots, span);

@@ -263,12 +263,20 @@ void mole_slab_collect(struct mole_tcache *cache, struct mole_pool_slots *slots)
     }
 }
 
+bool mole_slab_is_whole(struct mole_span *span)
+{
+    uint32_t count = 0;
+    for (uint32_t index = span->free; index != MOLE_END;
+         index = mole_link_get(span, index))
+        count++;
+    return count == span->fresh && mole_inbox_is_quiet(span);
+}
+
 void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots)
 {
     for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
         struct mole_span *span = cache->current[class];
-        if (span == &mole_tcache_none || mole_span_live_count(span) ||
-            !mole_inbox_is_quiet(span))
+        if (span == &mole_tcache_none || !mole_slab_is_whole(span))
             continue;
         set_current(cache, class, &mole_tcache_none);
         mole_slab_make_partial(cache, span, 0);

@@ -52,7 +52,10 @@ void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
 void mole_slab_collect(struct mole_tcache *cache, struct mole_pool_slots *slots);
 
 /*
- * Give back the current slabs that are empty, and those kept. All blocks are back,
- * none is in a batch.
+ * Whether all blocks are on the slab's free list: none is live, and none in an inbox or
+ * in another thread's batch, where it is free already. Looks at each of them.
  */
+bool mole_slab_is_whole(struct mole_span *span);
+
+/* Give back the current slabs that are whole, and those kept. */
 void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots);
