@@ -8,6 +8,7 @@
 
 #include "arena/pool.h"
 #include "malloc/names.h"
+#include "tcache/compact.h"
 #include "tcache/process.h"
 #include "tcache/thread.h"
 
@@ -18,13 +19,17 @@ MOLE_EXPORT struct mallinfo2 MALLOC_NAME(mallinfo2)(void);
 MOLE_EXPORT struct mallinfo MALLOC_NAME(mallinfo)(void);
 MOLE_EXPORT void MALLOC_NAME(malloc_stats)(void);
 
-/* Give back all warm free memory; 1: there was some. */
+/*
+ * Give back all warm free memory, and what the thread's own cache and those that ended
+ * threads left have free; 1: there was some.
+ */
 int MALLOC_NAME(malloc_trim)(size_t pad)
 {
     (void)pad;
     int saved = errno;
     size_t given = 0;
     if (mole_process_start()) {
+        mole_compact_malloc();
         struct mole_pool_slots *slots = mole_thread_slots();
         if (slots)
             mole_pool_drain(slots);

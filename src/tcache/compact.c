@@ -26,13 +26,20 @@ void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots)
     }
 }
 
+/* What the cache has free, in an operation of its owner's. */
+static void give_back(struct mole_use *use)
+{
+    mole_tcache_flush(use->cache);
+    mole_slab_collect(use->cache, use->slots);
+    mole_slab_retire_current(use->cache, use->slots);
+}
+
 static void make_lean(struct mole_heap *heap, struct mole_owner *owner)
 {
     struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
     struct mole_use use = mole_thread_begin_with(heap, cache, false);
     use.is_borrowed = true;
-    mole_slab_collect(cache, use.slots);
-    mole_slab_retire_current(cache, use.slots);
+    give_back(&use);
     store_rlx(&owner->is_lean_a, true);
     mole_thread_end(&use);
 }
@@ -50,4 +57,14 @@ size_t mole_compact_orphans(void)
             count++;
         }
     return count;
+}
+
+void mole_compact_malloc(void)
+{
+    struct mole_heap *heap = mole_process_malloc_heap();
+    struct mole_use use = mole_thread_begin_with(heap, mole_thread_cache(heap), false);
+    if (use.cache)
+        give_back(&use);
+    mole_thread_end(&use);
+    (void)mole_compact_orphans();
 }

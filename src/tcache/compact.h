@@ -18,3 +18,9 @@ void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots);
  * theirs is free. Returns from how many. For the purger: others' heaps may end meanwhile.
  */
 size_t mole_compact_orphans(void);
+
+/*
+ * What the calling thread's cache and those without a thread have free in malloc's heap
+ * is given back. By any thread, once malloc's heap is there.
+ */
+mole_shared void mole_compact_malloc(void);
