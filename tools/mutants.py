@@ -84,6 +84,7 @@ TESTS = {
     "api/heap_compact": Test("plain", "tests/api/heap_compact_test.c"),
     "compact": Test("plain", "tests/race/compact.c"),
     "unit/compact": Test("plain", "tests/unit/compact_test.c"),
+    "unit/head": Test("plain", "tests/unit/head_test.c"),
     "unit/warmth": Test("plain", "tests/unit/warmth_test.c"),
     "unit/span": Test("plain", "tests/unit/span_test.c"),
     "unit/empties": Test("plain", "tests/unit/empties_test.c"),

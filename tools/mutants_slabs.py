@@ -16,8 +16,15 @@ MUTANTS = [
     ("blocks_in_any_order", "blocks come back in the order they were freed in", [
         ("src/tcache/order.c", "    if (unlikely(span->link_key))\n", "    if (true)\n"),
     ], ["unit/slab"]),
+    ("forgotten_head", "blocks that come back to a slab do not become its head", [
+        ("src/tcache/slab.c", "    mole_head_set(span, first);\n",
+         "    span->free = first;\n"),
+    ], ["unit/head"]),
+    ("head_of_the_last", "the head stays where it was when its block goes out", [
+        ("src/tcache/head.h", "    mole_head_set(span, next);\n", "    span->free = next;\n"),
+    ], ["unit/head"]),
     ("fat_orphans", "what ended threads have free stays", [
-        ("src/tcache/compact.c", "    mole_slab_retire_current(cache, use.slots);\n", ""),
+        ("src/tcache/compact.c", "    mole_slab_retire_current(use->cache, use->slots);\n", ""),
     ], ["unit/compact"]),
     ("lean_for_good", "what ended threads have free goes once, and never again", [
         ("src/arena/heap.c", "        store_rlx(&owner->is_lean_a, false);\n", ""),

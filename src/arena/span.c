@@ -6,6 +6,7 @@
 #include "arena/exact.h"
 #include "arena/fixed.h"
 #include "arena/guard.h"
+#include "arena/head.h"
 #include "arena/link.h"
 #include "arena/size_class.h"
 #include "arena/span_map.h"
@@ -96,7 +97,7 @@ void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
     span->recip = UINT64_MAX / span->block_bytes + 1;
     span->capacity = (uint16_t)capacity;
     span->fresh = 0;
-    span->free = MOLE_END;
+    mole_head_set(span, MOLE_END);
     span->kind = MOLE_SPAN_SLAB;
     store_rlx(&span->state_a, MOLE_SPAN_FULL);
     span->next = span->prev = NULL;
@@ -133,7 +134,7 @@ static bool carve_hardened(struct mole_span *span)
         mole_link_set(span, other, link);
     }
     uint32_t last = (uint32_t)(mole_random_next(&random) % count);
-    span->free = (uint16_t)mole_link_get(span, last);
+    mole_head_set(span, mole_link_get(span, last));
     mole_link_set(span, last, MOLE_END);
     span->fresh = (uint16_t)count;
     return true;
@@ -161,7 +162,7 @@ bool mole_span_carve(struct mole_span *span)
     for (uint32_t index = first; index < last; index++)
         store_rlx(&span->entry_a[index], (uint16_t)(index + 1));
     store_rlx(&span->entry_a[last], MOLE_END);
-    span->free = (uint16_t)first;
+    mole_head_set(span, first);
     span->fresh = (uint16_t)(first + count);
     return true;
 }
@@ -175,7 +176,7 @@ void mole_span_rebuild(struct mole_span *span)
         mole_link_set(span, index, free);
         free = (uint16_t)index;
     }
-    span->free = free;
+    mole_head_set(span, free);
     store_rlx(&span->inbox_a, MOLE_END);
 }
 
@@ -196,6 +197,7 @@ void mole_span_check(const struct mole_span *span)
 {
     check(span->fresh <= span->capacity && span->capacity <= MOLE_MOST_BLOCKS);
     check(!mole_span_entry_is_live(load_rlx(&span->entry_a[span->capacity])));
+    check(mole_head_is_right(span));
     uint32_t steps = 0;
     for (uint32_t index = span->free; index != MOLE_END; steps++) {
         check(index < span->fresh && steps < span->fresh);

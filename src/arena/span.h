@@ -56,12 +56,12 @@ struct mole_span {
     uint32_t pages;           /* const while mapped */
     uint16_t link_key;        /* const while mapped: what links are coded with, or 0 */
     bool is_mixed;            /* const while mapped: of a slab, see tcache/mixed.h */
+    uint8_t rested; /* const while its heap lives: of an earlier heap (rest.h) */
 
     /* From here on what the owner writes all the time: not in the line others read. */
     alignas(MOLE_CACHE_LINE)
         int32_t countdown; /* owner only: frees by the owner until it looks again */
-    uint16_t free;         /* owner only: first of the free list, or MOLE_END */
-    uint16_t fresh;        /* owner only: blocks ever put on the free list */
+    uint32_t free;         /* owner only: first of the free list, or MOLE_END */
     int32_t armed;         /* owner only: what countdown started from */
 
     /*
@@ -73,6 +73,7 @@ struct mole_span {
      *   keeps    a block is in exactly one of: client, free list, a batch, inbox
      */
     _Atomic(uint32_t) inbox_a;
+    uint16_t fresh; /* owner only: blocks ever put on the free list */
 
     /*
      * state_a: of a slab, enum mole_span_state.
@@ -82,8 +83,7 @@ struct mole_span {
      *   keeps    a full slab whose blocks are all in its inbox stays full
      */
     _Atomic(uint8_t) state_a;
-    uint8_t dirty;  /* whoever maps the slab: entries may look live */
-    uint8_t rested; /* const while its heap lives: of an earlier heap (rest.h) */
+    uint8_t dirty; /* whoever maps the slab: entries may look live */
     /*
      * empty_a: of the last class, a bit a block: its MOLE_WHOLE means 0 bytes, not 1.
      *   writers  the holder of a block whose size becomes 0 or 1
@@ -102,6 +102,7 @@ struct mole_span {
     };
     struct mole_span *woken_next; /* whoever set MOLE_INBOX_LISTED, then the owner */
     union {
+        char *head;  /* slab of malloc's heap, owner only: see head.h */
         size_t room; /* large, block's holder: bytes from base to the run's end */
         const struct mole_fixed *fixed; /* const while mapped: MOLE_SPAN_FIXED */
     };
@@ -180,7 +181,6 @@ void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
 
 /* Take a slab or large span out of the map. */
 void mole_span_unmap(struct mole_span *span);
-
 /* Blocks of `class` in `pages` pages. */
 size_t mole_span_capacity(uint32_t pages, unsigned class);
 

@@ -18,6 +18,7 @@
 #include "arena/span_map.h"
 #include "control/control.h"
 #include "malloc/names.h"
+#include "tcache/head.h"
 #include "tcache/process.h"
 #include "watch/fast.h"
 #include "watch/watch.h"
@@ -100,9 +101,8 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes,
 {
     void *block;
     size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */
-    bool is_done =
-        likely(bytes - 1 < MOLE_SLAB_MAX && limit) &&
-        mole_tcache_pop(cache->current[mole_size_class_of(bytes)], MOLE_WHOLE, &block);
+    bool is_done = likely(bytes - 1 < MOLE_SLAB_MAX && limit) &&
+                   mole_head_pop(cache->current[mole_size_class_of(bytes)], &block);
     mole_tcache_leave(cache);
     if (likely(is_done))
         return block;
@@ -118,7 +118,7 @@ void *MALLOC_NAME(malloc)(size_t bytes)
     if (unlikely(slot >= load_acq_folded(&direct_limit_a))) /* HB-GATE-2 */
         return alloc_medium(bytes, cache);
     void *block;
-    if (unlikely(!mole_tcache_pop(cache->direct[slot], MOLE_WHOLE, &block))) {
+    if (unlikely(!mole_head_pop(cache->direct[slot], &block))) {
         mole_tcache_leave(cache);
         return mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
     }
@@ -213,7 +213,7 @@ void MALLOC_NAME(free)(void *block)
                  !mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index]))))
         goto slow;
     mole_forget(index); /* else its entry's address is computed for both accesses */
-    if (unlikely(!mole_tcache_push(span, index))) {
+    if (unlikely(!mole_head_push(span, index, block))) {
         free_counted_down(cache, span);
         return;
     }

@@ -151,7 +151,7 @@ static void free_in_slab(struct mole_use *use, struct mole_span *span, void *blo
     if (!use->cache ||
         span->owner != &use->cache->owner) /* batches know no coded links */
         mole_tcache_free_remote(span->link_key ? NULL : use->cache, span, index);
-    else if (!mole_hardened_push_any(span, index))
+    else if (!mole_hardened_push_any(span, index, block))
         mole_tcache_counted_down(use->cache, use->slots, span);
 }
 

@@ -19,7 +19,7 @@ bool mole_hardened_pop(struct mole_span *span, uint32_t mark, void **block)
     size_t next = is_free(span, index) ? mole_link_get(span, index) : index;
     if (next == index || (next != MOLE_END && !is_free(span, next)))
         mole_corruption_found(span->heap, *block, "its slab's free list is overwritten");
-    span->free = (uint16_t)next;
+    mole_head_set(span, (uint32_t)next);
     store_rlx(&span->entry_a[index], (uint16_t)mark);
     return true;
 }
@@ -27,6 +27,6 @@ bool mole_hardened_pop(struct mole_span *span, uint32_t mark, void **block)
 bool mole_hardened_push(struct mole_span *span, size_t index)
 {
     mole_link_set(span, index, span->free);
-    span->free = (uint16_t)index;
+    mole_head_set(span, (uint32_t)index);
     return --span->countdown != 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/slab.h"
 
+#include "arena/head.h"
 #include "arena/inbox.h"
 #include "arena/span_map.h"
 #include "base/check.h"
@@ -227,7 +228,7 @@ static void splice(struct mole_span *span, uint32_t first, uint32_t count)
     uint32_t last;
     first = mole_order_list(span, first, count, &last);
     mole_link_set(span, last, span->free);
-    span->free = (uint16_t)first;
+    mole_head_set(span, first);
 }
 
 void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,

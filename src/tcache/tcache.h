@@ -120,7 +120,7 @@ mole_hot bool mole_tcache_push(struct mole_span *span, size_t index)
     uint32_t head = span->free;
     mole_forget(head);
     store_rlx_folded(&span->entry_a[index], (uint16_t)head);
-    span->free = (uint16_t)index;
+    span->free = (uint32_t)index;
     return likely(--span->countdown != 0);
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arena/head.h"
 #include "arena/inbox.h"
 #include "arena/rest.h"
 #include "arena/span_map.h"
@@ -46,7 +47,7 @@ static void wipe_slab(struct mole_tcache *cache, struct mole_span *span)
         store_rlx(&span->entry_a[index], (uint16_t)(index + 1));
     if (unlikely(taken == span->fresh))
         store_rlx(&span->entry_a[taken - 1], MOLE_END);
-    span->free = 0;
+    mole_head_set(span, 0);
     if (MOLE_DEBUG)
         mole_span_check(span);
     debug_check(!mole_span_live_count(span));

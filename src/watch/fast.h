@@ -9,6 +9,7 @@
 #include "arena/span_map.h"
 #include "spy/fast.h"
 #include "tcache/block.h"
+#include "tcache/head.h"
 
 mole_hot struct mole_spied mole_fast_spied(const struct mole_tcache *cache, void *key)
 {
@@ -26,12 +27,14 @@ mole_hot struct mole_spied mole_fast_spied(const struct mole_tcache *cache, void
 mole_hot void *mole_fast_pop(struct mole_tcache *cache, const void *key, size_t bytes)
 {
     size_t slot = (bytes - 1) / MOLE_ALIGN;
-    uint32_t mark = key == MOLE_MALLOC_KEY ? (uint32_t)MOLE_WHOLE : mole_span_mark(bytes);
     void *block;
-    if (unlikely(slot >= MOLE_DIRECT_COUNT ||
-                 !mole_tcache_pop(cache->direct[slot], mark, &block)))
+    if (unlikely(slot >= MOLE_DIRECT_COUNT))
         return NULL;
-    return block;
+    struct mole_span *span = cache->direct[slot];
+    bool is_done = key == MOLE_MALLOC_KEY
+                       ? mole_head_pop(span, &block)
+                       : mole_tcache_pop(span, mole_span_mark(bytes), &block);
+    return likely(is_done) ? block : NULL;
 }
 
 /*
@@ -141,7 +144,9 @@ mole_hot bool mole_fast_free(const struct mole_spy_view *view, struct mole_span 
         mole_tcache_leave(cache);
         return mole_fast_free_late(span, index, how);
     }
-    if (unlikely(!mole_tcache_push(span, index)))
+    bool goes_on = key == MOLE_MALLOC_KEY ? mole_head_push(span, index, gone->block)
+                                          : mole_tcache_push(span, index);
+    if (unlikely(!goes_on))
         return mole_fast_counted_down(cache, span);
     mole_tcache_leave(cache);
     return true;

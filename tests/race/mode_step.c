@@ -8,6 +8,7 @@
 #include "bait.h"
 #include "malloc_mode.h"
 #include "step.h"
+#include "tcache/head.h"
 
 enum { LEAST_OUTSIDE = 4, LEAST_INSIDE = 4 };
 
@@ -79,7 +80,7 @@ static void tidy_up(void)
     size_t index;
     if (subject && span->owner == &bait.cache.owner &&
         mole_span_index(span, subject, &index))
-        race_require(mole_tcache_push(span, index), "the bait's countdown ended");
+        race_require(mole_head_push(span, index, subject), "the bait's countdown ended");
     else
         mh_free(subject);
     mole_tcache_flush(&bait.cache);

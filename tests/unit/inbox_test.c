@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "arena/inbox.h"
 
+#include "arena/head.h"
 #include "unit.h"
 
 enum { CLASS_64 = 3 };
@@ -176,7 +177,7 @@ Test(inbox, taken_blocks_rebuild_the_slab)
     struct mole_span *span = full_slab(1);
     for (uint32_t i = 0; i < span->capacity; i++)
         push_one(span, i);
-    span->free = (uint16_t)mole_inbox_first(mole_inbox_take(span, true));
+    mole_head_set(span, mole_inbox_first(mole_inbox_take(span, true)));
     mole_span_check(span);
     require(mole_span_live_count(span) == 0, "blocks are live");
 }
