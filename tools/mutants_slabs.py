@@ -6,6 +6,10 @@ TESTS = {
     "unit/slab": ("plain", "tests/unit/slab_test.c"),
 }
 
+# What is in another thread's batch is not live, either.
+ONLY_NONE_LIVE = [("src/tcache/slab.c", "    return count == span->fresh && ",
+                   "    return !mole_span_live_count(span) && ")]
+
 # Arguments of mutants.Mutant.
 MUTANTS = [
     ("zeros_under_a_lock", "HeapAlloc of zeros goes on in a heap that another thread locked", [
@@ -29,4 +33,9 @@ MUTANTS = [
     ("lean_for_good", "what ended threads have free goes once, and never again", [
         ("src/arena/heap.c", "        store_rlx(&owner->is_lean_a, false);\n", ""),
     ], ["unit/compact"]),
+    ("slabs_handed_out_twice", "a current slab goes whose blocks are in another's batch",
+     ONLY_NONE_LIVE, ["unit/slab"]),
+    ("orphans_handed_out_twice", "the same of a cache that an ended thread left",
+     ONLY_NONE_LIVE, ["unit/compact"]),
+    ("mixed_handed_out_twice", "the same of the mixed slab", ONLY_NONE_LIVE, ["unit/mixed"]),
 ]

@@ -111,3 +111,28 @@ Test(compact, what_ended_threads_have_free_goes_once)
     require(leave_cache() == cache, "the next thread made another cache");
     require(mole_compact_orphans() == 1 && slabs_of(cache) == 0, "not a second time");
 }
+
+static const char *leave_block(struct worker *worker)
+{
+    (void)worker;
+    block = mh_malloc(64);
+    return block ? NULL : "no memory";
+}
+
+/* This thread is the other one: the ended one's block is in its batch. */
+Test(compact, what_ended_threads_have_in_anothers_batch_stays)
+{
+    stop_passes();
+    mh_free(mh_malloc(1));
+    struct mole_heap *record = mole_process_malloc_heap();
+    struct mole_tcache *own = mole_thread_cache(record);
+    run_workers(1, leave_block, NULL);
+    struct mole_span *span = span_of(block);
+    mh_free(block);
+    require(own->batch[span->class].span == span, "no block in the batch");
+    require(mole_compact_orphans() == 1, "the cache was not found");
+    require(is_mapped(block) && span_of(block) == span, "the slab went");
+    mole_compact_heap(record, mole_thread_slots());
+    require(!own->batch[span->class].span && !is_mapped(block),
+            "the slab is still there");
+}

@@ -119,6 +119,20 @@ Test(mixed, heap_compact_leaves_blocks_alone)
     give_back(heap, block);
 }
 
+Test(mixed, it_stays_while_a_block_is_in_anothers_batch)
+{
+    begin();
+    static struct mole_tcache others;
+    void *block = take(heap, 0, 100);
+    free_into(&others, block);
+    mole_mixed_retire(cache, mole_thread_slots());
+    require(is_mapped(block) && span_of(block) == cache->mixed, "it went");
+    mole_tcache_flush(&others);
+    mole_slab_collect(cache, mole_thread_slots());
+    mole_mixed_retire(cache, mole_thread_slots());
+    require(!is_mapped(block) && cache->mixed == &mole_tcache_none, "it stays for ever");
+}
+
 /* In the limits of its class, as if it had a slab: what the API says does not depend on
  * how young a heap is. */
 Test(mixed, a_block_may_use_what_its_class_has)

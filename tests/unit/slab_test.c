@@ -376,3 +376,19 @@ Test(slab, drain_puts_blocks_in_the_order_of_the_table)
     }
     require(mole_link_get(span, last) == MOLE_END, "the list has no end");
 }
+
+/* In the table it is free: a slab that went now would be handed out twice. */
+Test(slab, the_current_one_stays_while_a_block_is_in_anothers_batch)
+{
+    begin();
+    static struct mole_tcache others;
+    void *block = take(heap, 0, 64);
+    free_into(&others, block);
+    mole_slab_retire_current(cache, mole_thread_slots());
+    require(is_mapped(block), "it went");
+    require(cache->current[CLASS_64] == span_of(block), "it is not current any more");
+    mole_tcache_flush(&others);
+    mole_slab_collect(cache, mole_thread_slots());
+    mole_slab_retire_current(cache, mole_thread_slots());
+    require(!is_mapped(block), "it stays for ever");
+}

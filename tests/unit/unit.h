@@ -97,6 +97,15 @@ static inline struct mole_span *slab_of(unsigned class, uint32_t pages)
     return span;
 }
 
+/* Free a block as the thread would whose cache that is: into one of its batches. */
+static inline void free_into(struct mole_tcache *others, const void *block)
+{
+    size_t index;
+    require(mole_span_index(span_of(block), block, &index), "no index");
+    mole_tcache_free_remote(others, span_of(block), index);
+    require(others->batch[span_of(block)->class].span == span_of(block), "in no batch");
+}
+
 /* Let all classes have slabs of their own from the first block on. */
 static inline void outgrow_mixed(struct mole_tcache *cache)
 {
