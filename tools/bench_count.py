@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What bench.py measures besides time: instructions, by callgrind, and what stays after a load.
-
-`run` is bench.run_program: (command, target) to (stdout, stderr), or RuntimeError."""
+"""What bench.py measures besides time: instructions, by callgrind, and what stays after a load."""
 import re
 import shutil
 import statistics
-import sys
+
+from bench_command import say
 
 CALLGRIND = ['valgrind', '--tool=callgrind', '--callgrind-out-file=/dev/null']
 
@@ -25,10 +24,6 @@ LOAD_THREADS = (1, 2)
 LOAD_RUNS = 3
 
 
-def say(text):
-    print(f'bench: {text}', file=sys.stderr, flush=True)
-
-
 def collected(said):
     """What callgrind counted in the whole process."""
     found = re.search(r'Collected\s*:\s*(\d+)', said)
@@ -37,19 +32,19 @@ def collected(said):
     return int(found.group(1))
 
 
-def count_instructions(run, command, target):
-    return collected(run([*CALLGRIND, *command], target)[1])
+def count_instructions(target, command):
+    return collected(target.run([*CALLGRIND, *command])[1])
 
 
-def per_pair(run, target, programs, options):
+def per_pair(target, programs, options):
     """Two lengths of the same run, so that starting up and filling caches cancel out."""
-    counts = [count_instructions(run, [
+    counts = [count_instructions(target, [
         programs / f'pair-{target.build}', 'pair', target.name, '1', str(ops), *options,
-        *target.options, 'reps=1', 'warmup=0'], target) for ops in PAIR_OPS]
+        *target.options, 'reps=1', 'warmup=0']) for ops in PAIR_OPS]
     return (counts[1] - counts[0]) / (PAIR_OPS[1] - PAIR_OPS[0])
 
 
-def pair_table(run, empty, targets, programs, quick):
+def pair_table(empty, targets, programs, quick):
     """{pattern: {target: instructions per pair, the empty loop subtracted}}"""
     if not shutil.which('valgrind'):
         say('no valgrind: instructions are not counted')
@@ -61,33 +56,33 @@ def pair_table(run, empty, targets, programs, quick):
         say(f'instructions per pair: {pattern}')
         row = table[pattern] = {}
         try:
-            nothing = per_pair(run, empty, programs, options)
+            nothing = per_pair(empty, programs, options)
             for target in targets:
                 if target.build != 'floor' or options[0] == 'min=64':
-                    row[target.name] = per_pair(run, target, programs, options) - nothing
+                    row[target.name] = per_pair(target, programs, options) - nothing
         except RuntimeError as error:
             say(f'instructions: {error}')
     return table
 
 
-def count_row(run, workload, target, programs, ops):
+def count_row(workload, target, programs, ops):
     """(instructions, operations) of about `ops` of them: a program does whole rounds."""
-    out, said = run([*CALLGRIND, programs / f'{workload.program}-{target.build}', workload.name,
-                     target.name, str(workload.threads), str(ops), *workload.options,
-                     *target.options, 'reps=1', 'warmup=0'], target)
+    out, said = target.run([*CALLGRIND, programs / f'{workload.program}-{target.build}',
+                            workload.name, target.name, str(workload.threads), str(ops),
+                            *workload.options, *target.options, 'reps=1', 'warmup=0'])
     return collected(said), int(out.split()[4])
 
 
-def per_op(run, workload, target, programs):
+def per_op(workload, target, programs):
     """Instructions of one operation of a row, its loop included; of all threads together, which
     also wait, so that rows of several threads are rough."""
     least = max(int(workload.ops * ROW_SHARE), LEAST_ROW_OPS, workload.threads)
-    few, few_ops = count_row(run, workload, target, programs, least)
-    many, many_ops = count_row(run, workload, target, programs, 3 * few_ops)
+    few, few_ops = count_row(workload, target, programs, least)
+    many, many_ops = count_row(workload, target, programs, 3 * few_ops)
     return (many - few) / (many_ops - few_ops)
 
 
-def row_table(run, workloads, targets, programs):
+def row_table(workloads, targets, programs):
     """{(workload, target): instructions per operation}; slow: minutes to an hour."""
     table = {}
     for workload in workloads:
@@ -96,13 +91,13 @@ def row_table(run, workloads, targets, programs):
             if target.letter not in workload.targets:
                 continue
             try:
-                table[workload.name, target.name] = per_op(run, workload, target, programs)
+                table[workload.name, target.name] = per_op(workload, target, programs)
             except RuntimeError as error:
                 say(f'instructions: {workload.name} on {target.name}: {error}')
     return table
 
 
-def after_load(run, targets, programs):
+def after_load(targets, programs):
     """{target: {threads: [KiB]}}: resident half a second after 400 MiB of small blocks were
     freed."""
     table = {}
@@ -115,7 +110,7 @@ def after_load(run, targets, programs):
                        f'after_ms={AFTER_MS}', *target.options]
             say(f'after a load: {target.name}, {threads} threads')
             try:
-                runs = [int(run(command, target)[0].split()[-1]) for _ in range(LOAD_RUNS)]
+                runs = [int(target.run(command)[0].split()[-1]) for _ in range(LOAD_RUNS)]
             except (RuntimeError, ValueError, IndexError) as error:
                 say(f'after a load: {target.name}: {error}')
                 continue

@@ -2,54 +2,40 @@
 # SPDX-License-Identifier: MIT
 """./dev costs: what spies cost, measured by perf/spies.c and perf/task.c; see perf/README.md.
 
-usage: costs.py [--runs N] [--cycles N] [--no-build] [--quick]
-
 Two builds, with and without support for spies (-Dspies=false), run in turn. Prints a table, and
 writes it to build/bench/costs.txt. The exit code tells whether the programs ran, never how fast.
 """
-import argparse
 import os
-import pathlib
 import platform
-import re
 import statistics
-import subprocess
-import sys
-import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import bench_command
+from bench_command import ROOT
+from bench_count import CALLGRIND, collected
+
 WITH, WITHOUT = ROOT / 'build/gcc', ROOT / 'build/spyless'
 TARGETS = ['perf/spies', 'perf/task-heap']
 PAIRS = 64 * 2000
 
 
-def run(command, **more):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
-                          timeout=600, check=False, **more)
-    if done.returncode:
-        sys.exit(f'costs: {" ".join(map(str, command))}: exit {done.returncode}\n{done.stderr}')
-    return done.stdout + done.stderr
+def run(*command):
+    """What it said: (stdout, stderr)."""
+    try:
+        return bench_command.run(command, timeout=600)
+    except RuntimeError as error:
+        raise SystemExit(f'costs: {" ".join(map(str, command))}: {error}') from None
 
 
 def build():
     if not (WITHOUT / 'build.ninja').exists():
-        run(['meson', 'setup', WITHOUT, '-Dspies=false', '-Dtests=false', '-Dexamples=false'],
-            cwd=ROOT)
+        run('meson', 'setup', WITHOUT, ROOT, '-Dspies=false', '-Dtests=false', '-Dexamples=false')
     for folder in (WITH, WITHOUT):
-        run(['ninja', '-C', folder, *TARGETS])
-
-
-def instructions(command):
-    """What callgrind counts in the whole process."""
-    with tempfile.TemporaryDirectory() as folder:
-        text = run(['valgrind', '--tool=callgrind', f'--callgrind-out-file={folder}/out',
-                    *command])
-    return int(re.search(r'I +refs: +([0-9,]+)', text).group(1).replace(',', ''))
+        bench_command.build(folder, *TARGETS)
 
 
 def per_pair(folder, spy):
     """Instructions a pair, the loop included: the start is counted apart and taken off."""
-    many, none = (instructions([folder / 'perf/spies', 'count', spy, pairs])
+    many, none = (collected(run(*CALLGRIND, folder / 'perf/spies', 'count', spy, pairs)[1])
                   for pairs in (PAIRS, 64))
     return (many - none) / (PAIRS - 64)
 
@@ -60,7 +46,7 @@ def spread(values):
 
 def pair(folder, spy, threads):
     """ns a pair, without the spy and with it."""
-    words = run([folder / 'perf/spies', 'pair', spy, threads]).split()
+    words = run(folder / 'perf/spies', 'pair', spy, threads)[0].split()
     return float(words[3]), float(words[4])
 
 
@@ -100,8 +86,8 @@ def com(report, runs):
         seen = {spy: [] for spy in range(3)}
         for _ in range(runs):
             for spy, times in seen.items():
-                line = run([WITH / 'perf/task-heap', 'task', 'heap', threads, 400_000,
-                            f'spy={spy}', 'min=1', 'max=256', 'batch=64'])
+                line = run(WITH / 'perf/task-heap', 'task', 'heap', threads, 400_000,
+                           f'spy={spy}', 'min=1', 'max=256', 'batch=64')[0]
                 times.append(float(line.split()[6]))  # the median of its repetitions
         ratios = [locked / free for locked, free in zip(seen[1], seen[2])]
         report(f'{threads:7}  ' + ' '.join(f'{spread(times):27}' for times in seen.values())
@@ -111,22 +97,26 @@ def com(report, runs):
 def latencies(report, cycles):
     cores = os.cpu_count() or 1
     report('\n## Coming and going under load: us, p50 p99 max')
-    for line in run([WITH / 'perf/spies', 'attach', cores, cycles]).splitlines():
+    for line in run(WITH / 'perf/spies', 'attach', cores, cycles)[0].splitlines():
         report(line)
     report('\n## Longest pause of any thread in 2 ms, with a change at its start: us, p50 p99 max')
-    for line in run([WITH / 'perf/spies', 'pause', max(cores - 1, 1), cycles]).splitlines():
+    for line in run(WITH / 'perf/spies', 'pause', max(cores - 1, 1), cycles)[0].splitlines():
         report(line)
+
+
+def parse_arguments():
+    parser = bench_command.make_parser('costs', __doc__)
+    bench_command.add_runs(parser, 9, 2)
+    parser.add_argument('--cycles', type=int, help='changes under load (1000; quick: 50)')
+    bench_command.share(parser, 'no-build')
+    parser.add_argument('--quick', action='store_true', help='few runs and changes: does it work?')
+    options = bench_command.parse(parser)
+    options.cycles = options.cycles or (50 if options.quick else 1000)
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument('--runs', type=int, default=9)
-    parser.add_argument('--cycles', type=int, default=1000)
-    parser.add_argument('--no-build', action='store_true')
-    parser.add_argument('--quick', action='store_true')
-    options = parser.parse_args()
-    if options.quick:
-        options.runs, options.cycles = 2, 50
+    options = parse_arguments()
     if not options.no_build:
         build()
     lines = []
@@ -141,10 +131,8 @@ def main():
     attached(report, options.runs)
     com(report, options.runs)
     latencies(report, options.cycles)
-    place = ROOT / 'build/bench/costs.txt'
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    bench_command.write('build/bench', {'costs.txt': '\n'.join(lines) + '\n'})
 
 
 if __name__ == '__main__':
-    main()
+    bench_command.run_main(main, 'costs')

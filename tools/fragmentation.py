@@ -19,28 +19,27 @@ import sys
 import tempfile
 import time
 
-import bench
+import bench_command
 import bench_report
 import demo_load
+from bench_command import BASELINE, PEERS, ROOT, Target
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAXMEMORY = '100mb'
 # (bytes of a value, SETs of new keys): about twice what fits.
 FILLS = ((150, 800_000), (490, 400_000), (70, 1_200_000))
 KEYS = 1_000_000_000  # drawn from so many, hence new
 SETTLE_SECONDS = 1.0
-BASELINE = 'jemalloc'
 MIB = 1024
 
 
 def say(text):
-    print(f'fragmentation: {text}', file=sys.stderr, flush=True)
+    bench_command.say(text, 'fragmentation')
 
 
 def find_redis(machine, peers):
     redis = demo_load.Redis(machine)
     # Debian's redis is linked to jemalloc: glibc's malloc has to be preloaded as well.
-    redis.preloads.update(bench.PEERS, glibc='libc.so.6', jemalloc=machine.jemalloc, **peers)
+    redis.preloads.update(PEERS, glibc='libc.so.6', jemalloc=machine.jemalloc, **peers)
     return redis
 
 
@@ -90,13 +89,11 @@ def run_once(children, redis, name, scale):
 
 
 def is_there(name, preload):
-    """Whether this machine has it: a preload that fails is only a line on stderr."""
-    done = subprocess.run(['true'], env={**os.environ, 'LD_PRELOAD': str(preload)},
-                          capture_output=True, text=True, check=False)
-    if 'cannot be preloaded' in done.stderr:
-        say(f'skipping {name}: {preload} cannot be preloaded')
-        return False
-    return True
+    """Whether this machine has it."""
+    reason = Target(name, 'm', 'malloc', preload).missing()
+    if reason:
+        say(f'skipping {name}: {reason}')
+    return not reason
 
 
 def medians(runs):
@@ -120,9 +117,10 @@ def table(results):
 
 def measure(arguments, children, directory):
     cpus = sorted(os.sched_getaffinity(0))
-    machine = demo_load.Machine(arguments.build.resolve(), directory, demo_load.find_jemalloc(),
+    build = (ROOT / arguments.build).resolve()
+    machine = demo_load.Machine(build, directory, demo_load.find_jemalloc(),
                                 frozenset(cpus[:1]), frozenset(cpus[-1:]))
-    redis = find_redis(machine, dict(peer.split('=', 1) for peer in arguments.peer))
+    redis = find_redis(machine, bench_command.read_peers(arguments))
     names = [name for name, preload in redis.preloads.items() if is_there(name, preload)
              and (not arguments.targets or name in arguments.targets.split(','))]
     runs = {name: [] for name in names}
@@ -133,15 +131,14 @@ def measure(arguments, children, directory):
     return {name: medians(found) for name, found in runs.items()}
 
 
-def write(path, arguments, results):
+def as_json(arguments, results):
     document = {'date': time.strftime('%Y-%m-%d'), 'runs': arguments.runs,
                 'scale': arguments.scale, 'allocators': results}
     ratio = bench_report.quotient(results.get('molehill', {}).get('final_kib'),
                                   results.get(BASELINE, {}).get('final_kib'))
     if ratio and arguments.scale >= 1:
         document['redis'] = {'final_rss_ratio': ratio}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=1) + '\n', encoding='utf-8')
+    return json.dumps(document, indent=1) + '\n'
 
 
 def self_test():
@@ -154,26 +151,20 @@ def self_test():
     assert lines[2].split() == ['jemalloc', '110.0', '140.0', '140.0', '200.0', '100.0', '1.00']
     assert lines[3].split()[-1] == '0.50', lines
     for scale, expected in ((1.0, {'final_rss_ratio': 0.5}), (0.1, None)):
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder, 'new', 'results.json')
-            write(path, argparse.Namespace(runs=1, scale=scale), results)
-            assert json.loads(path.read_text()).get('redis') == expected, scale
+        text = as_json(argparse.Namespace(runs=1, scale=scale), results)
+        assert json.loads(text).get('redis') == expected, scale
     print('fragmentation: self-test passed')
     return 0
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog='./dev fragmentation',
-                                     description=__doc__.splitlines()[0])
+    parser = bench_command.make_parser('fragmentation', __doc__)
     parser.add_argument('--runs', type=int, default=3, help='(%(default)s)')
-    parser.add_argument('--targets', help='only these, a,b,c')
-    parser.add_argument('--peer', action='append', default=[], metavar='NAME=PATH',
-                        help='one more malloc to preload; may be given several times')
+    bench_command.share(parser, 'targets', 'peer')
     parser.add_argument('--scale', type=float, default=1.0,
                         help='this share of the SETs: does it work?')
-    parser.add_argument('--build', type=pathlib.Path, default=ROOT / 'build' / 'gcc')
-    parser.add_argument('--self-test', action='store_true')
-    return parser.parse_args()
+    bench_command.share(parser, 'build', 'self-test')
+    return bench_command.parse(parser)
 
 
 def interrupted(*_):
@@ -190,7 +181,7 @@ def main():
     directory = tempfile.mkdtemp(prefix='molehill-fragmentation-')
     try:
         results = measure(arguments, children, pathlib.Path(directory))
-        write(ROOT / 'build' / 'fragmentation' / 'results.json', arguments, results)
+        bench_command.write('build/fragmentation', {'results.json': as_json(arguments, results)})
         print(f'redis-server, maxmemory {MAXMEMORY}: resident after values of each size; '
               f'medians of {arguments.runs}\n{table(results)}')
         return 0

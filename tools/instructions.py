@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: MIT
 """./dev instructions: counts the instructions of each operation and compares them with a table.
 
-usage: instructions.py [--build DIR] [--accept] [--self-test]
-
 perf/operations.c has the operations, perf/instructions.txt the table. callgrind counts; of
 several repetitions the median is taken, of two lengths the difference, and the empty loop is
 subtracted. Time stands still in the program, so that no count depends on the machine's load.
@@ -12,18 +10,17 @@ A count that differs from the table by more than its tolerance, to either side, 
 change that moves one moves the table in the same commit (--accept). The table is for one
 compiler, one libc and the usual build; elsewhere nothing is compared, and a line says so.
 """
-import argparse
 import json
 import os
 import pathlib
 import re
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import bench_command
+from bench_command import ROOT
+
 TABLE = ROOT / 'perf' / 'instructions.txt'
 TIMEOUT_S = 250
 
@@ -49,20 +46,12 @@ HEADER = '''\
 '''
 
 
-class Failure(Exception):
-    """Nothing could be counted."""
-
-
-def run(command, **more):
+def run(*command, environment=None):
+    """What it printed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S,
-                              check=False, **more)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failure(str(error)) from None
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ['no message'])[-1]
-        raise Failure(f'{command[0]}: exit {done.returncode}: {last}')
-    return done.stdout
+        return bench_command.run(command, environment, TIMEOUT_S)[0]
+    except RuntimeError as error:
+        raise RuntimeError(f'{command[0]}: {error}') from None
 
 
 # --- counting -----------------------------------------------------------------------------
@@ -94,19 +83,19 @@ def read_parts(folder):
 
 def count(program):
     """(what it was built by, {operation: instructions})"""
-    few, many, repeats = (int(word) for word in run([program, 'counts']).split())
+    few, many, repeats = (int(word) for word in run(program, 'counts').split())
     # One thread, and libc's choice among its copies of memset as on any x86-64.
     environment = {'PATH': os.environ.get('PATH', ''), 'MOLEHILL_CONF': 'purger:calls',
                    'GLIBC_TUNABLES': 'glibc.cpu.hwcaps='
                                     '-AVX512F,-AVX2,-AVX,-SSSE3,-ERMS,-FSRM'}
     with tempfile.TemporaryDirectory() as folder:
-        lines = run(['valgrind', '--tool=callgrind', '--dump-before=perf_mark',
-                     f'--callgrind-out-file={folder}/out', program],
-                    env=environment).splitlines()
+        lines = run('valgrind', '--tool=callgrind', '--dump-before=perf_mark',
+                    f'--callgrind-out-file={folder}/out', program,
+                    environment=environment).splitlines()
         parts = read_parts(pathlib.Path(folder))
     names = [line.split(': ', 1) for line in lines[1:]]
     if len(parts) != 3 * repeats * len(names):
-        raise Failure(f'{len(names)} operations, but callgrind dumped {len(parts)} times')
+        raise RuntimeError(f'{len(names)} operations, but callgrind dumped {len(parts)} times')
     rows = [(loop, name, per_operation(parts[3 * repeats * at:], few, many, repeats))
             for at, (loop, name) in enumerate(names)]
     return lines[0], subtract_loops(rows)
@@ -233,12 +222,11 @@ def self_test():
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='./dev instructions',
-                                     description=__doc__.splitlines()[0])
-    parser.add_argument('--build', type=pathlib.Path, default=pathlib.Path(
-        os.environ.get('MOLEHILL_BUILD', ROOT / 'build' / 'gcc')), help='(%(default)s)')
+    parser = bench_command.make_parser('instructions', __doc__)
+    bench_command.share(parser, 'build', type=pathlib.Path, default=pathlib.Path(
+        os.environ.get('MOLEHILL_BUILD', ROOT / 'build' / 'gcc')))
     parser.add_argument('--accept', action='store_true', help='write the table')
-    parser.add_argument('--self-test', action='store_true')
+    bench_command.share(parser, 'self-test')
     arguments = parser.parse_args()
     if arguments.self_test:
         return self_test()
@@ -249,11 +237,11 @@ def main():
         return skip('the table is for another build: ' + ', '.join(unusual))
     try:
         built, counts = count(arguments.build / 'perf' / 'operations')
-    except Failure as failure:
-        print(f'FAILED: {failure}\n0 passed, 1 failed, 0 skipped')
+    except RuntimeError as error:
+        print(f'FAILED: {error}\n0 passed, 1 failed, 0 skipped')
         return 1
     return judge(built, counts, arguments)
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    bench_command.run_main(main, 'instructions')

@@ -6,17 +6,13 @@ perf/latency.c does the work; a process for each allocator, number of threads an
 are interleaved. Prints p50, p99, p99.99 and max in ns, each the median over the runs, and writes
 build/bench/latency.txt. The exit code tells whether the programs ran, never how fast.
 """
-import argparse
-import pathlib
 import re
 import statistics
-import subprocess
-import sys
 
-import bench
+import bench_command
 import bench_report
+from bench_command import ROOT, say, show_progress
 
-ROOT = bench.ROOT
 OPS = {1: 1_000_000}    # by threads; for others:
 MORE_OPS = 2_000_000
 OPERATIONS = {
@@ -53,17 +49,17 @@ def run_all(targets, programs, options):
             for target in targets:
                 if target.name == 'heap-nos' and threads > 1 or len(failures) > 20:
                     continue
-                bench.show_progress(f'run {turn + 1}/{options.runs} {threads} threads '
-                                    f'{target.name}', target is targets[0])
+                show_progress(f'run {turn + 1}/{options.runs} {threads} threads {target.name}',
+                              target is targets[0])
                 command = [programs / f'latency-{target.build}', 'latency', target.name,
                            str(threads), str(ops), 'reps=1', *target.options]
                 try:
-                    found = parse(bench.run_program(command, target)[0])
+                    found = parse(target.run(command)[0])
                     seen.setdefault((target.name, threads), []).append(found)
                 except RuntimeError as error:
                     failures.append(f'{threads} threads on {target.name}: {error}')
-                    bench.say(f'failed: {failures[-1]}')
-    bench.show_progress('', False)
+                    say(f'failed: {failures[-1]}')
+    show_progress('', False)
     return seen, failures
 
 
@@ -82,14 +78,13 @@ def table(seen, operation, names, counts):
     return bench_report.layout(rows)
 
 
-def report(seen, names, options, machine):
-    heading = (f'{machine["cpu"]}, {machine["cores"]} cores, Linux {machine["kernel"]}; '
-               f'{machine["date"]}; commit {machine["commit"]}; {options.runs} runs, load '
-               f'{machine["load_before"]:.1f}')
-    parts = [heading, 'ns, by number of threads; medians over the runs', '']
+def report(seen, names, options, machine, failures):
+    how = f'{options.runs} runs, load {machine["load_before"]:.1f}'
+    parts = [bench_command.heading(machine, how),
+             'ns, by number of threads; medians over the runs', '']
     for operation, title in OPERATIONS.items():
         parts += [f'## {title}', table(seen, operation, names, options.threads), '']
-    return '\n'.join(parts)
+    return '\n'.join(parts) + bench_command.failed(failures)
 
 
 def numbers(text):
@@ -97,63 +92,28 @@ def numbers(text):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog='./dev latency', description=__doc__.splitlines()[0])
+    parser = bench_command.make_parser('latency', __doc__)
     parser.add_argument('--quick', action='store_true', help='2 short runs: does it work?')
-    parser.add_argument('--targets', help='only these allocators, a,b,c')
+    bench_command.share(parser, 'targets')
     parser.add_argument('--threads', type=numbers, default=[1, 2, 8], help='1,2,8')
-    parser.add_argument('--runs', type=int, help='how often each is run (5; quick: 2)')
+    bench_command.add_runs(parser, 5, 2)
     parser.add_argument('--ops', type=int, help='operations in a run')
-    parser.add_argument('--peer', action='append', default=[], metavar='NAME=PATH',
-                        help='one more malloc to preload; may be given several times')
-    parser.add_argument('--no-build', action='store_true', help='take the programs as they are')
-    parser.add_argument('--build', default='build/gcc', help='the build directory (%(default)s)')
-    parser.add_argument('--out', default='build/bench', help='where results go (%(default)s)')
-    options = parser.parse_args()
-    options.runs = options.runs or (2 if options.quick else 5)
+    bench_command.share(parser, 'peer', 'no-build', 'build', 'out')
+    options = bench_command.parse(parser)
     options.ops = options.ops or (100_000 if options.quick else None)
-    options.quick = bool(options.quick)
-    if min(options.threads) < 1 or options.runs < 1:
-        parser.error('numbers from 1 are wanted')
+    if min(options.threads) < 1:
+        parser.error('--threads wants numbers from 1')
     return options
-
-
-def prepare(options):
-    """The folder of the programs, built, and the targets that this machine has."""
-    build = ROOT / options.build
-    if not options.no_build:
-        done = subprocess.run(['ninja', '-C', build, '--quiet'], stdout=sys.stderr, check=False)
-        if done.returncode:
-            raise SystemExit(f'bench: {options.build} does not build')
-    targets = [target for target in bench.find_targets(options, build / 'perf')
-               if target.build != 'floor']
-    if not targets:
-        raise SystemExit('bench: no target is left to run')
-    return build / 'perf', targets
-
-
-def finish(text, failures, options, name):
-    """Prints and writes the text; the exit code."""
-    text += ''.join(f'FAILED {failure}\n' for failure in failures)
-    print(text, end='')
-    out = pathlib.Path(ROOT / options.out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / name).write_text(text)
-    bench.say(f'wrote {name} to {options.out}')
-    return 1 if failures else 0
 
 
 def main():
     options = parse_arguments()
-    programs, targets = prepare(options)
-    machine = bench.describe_machine(options)
-    seen, failures = run_all(targets, programs, options)
-    text = report(seen, [target.name for target in targets], options, machine)
-    return finish(text, failures, options, 'latency.txt')
+    targets = bench_command.prepare(options, 'mhn')
+    machine = bench_command.describe_machine(options)
+    seen, failures = run_all(targets, ROOT / options.build / 'perf', options)
+    text = report(seen, [target.name for target in targets], options, machine, failures)
+    return bench_command.finish(options, failures, {'latency.txt': text})
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        bench.say('interrupted; nothing was written')
-        sys.exit(130)
+    bench_command.run_main(main)

@@ -6,14 +6,12 @@ perf/many.c does the work; runs are interleaved, figures are medians. Prints two
 figure that is wanted of 10 000 heaps and 64 threads, and writes build/bench/many.txt. The exit
 code tells whether the programs ran, never how fast.
 """
-import argparse
 import re
 import statistics
-import sys
 
-import bench
+import bench_command
 import bench_report
-import latency
+from bench_command import ROOT, say, show_progress
 
 HEAPS, THREADS = (1, 100, 10_000, 100_000), (1, 10, 100, 1000)
 PAIRS = 400_000
@@ -34,7 +32,7 @@ class Case:
                    str(max(pairs, self.threads)), f'heaps={self.heaps}', f'min={self.sizes[0]}',
                    f'max={self.sizes[1]}', f'visitors={self.visitors}',
                    f'blocks={self.blocks}', f'own={self.own}', 'reps=3', 'budget_ms=1000']
-        self.runs.append(parse(bench.run_program(command, target)[0]))
+        self.runs.append(parse(target.run(command)[0]))
 
     def median(self, what):
         return statistics.median(run[what] for run in self.runs) if self.runs else None
@@ -71,14 +69,14 @@ def run_all(cases, programs, target, runs, pairs):
     failures = []
     for turn in range(runs):
         for case in cases:
-            bench.show_progress(f'run {turn + 1}/{runs} {case.heaps} heaps {case.threads} '
-                                'threads', case is cases[0])
+            show_progress(f'run {turn + 1}/{runs} {case.heaps} heaps {case.threads} threads',
+                          case is cases[0])
             try:
                 case.run(programs, target, pairs)
             except RuntimeError as error:
                 failures.append(f'{case.heaps} heaps {case.threads} threads: {error}')
-                bench.say(f'failed: {failures[-1]}')
-    bench.show_progress('', False)
+                say(f'failed: {failures[-1]}')
+    show_progress('', False)
     return failures
 
 
@@ -123,41 +121,34 @@ def wanted_table(cases):
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog='./dev many', description=__doc__.splitlines()[0])
+    parser = bench_command.make_parser('many', __doc__)
     parser.add_argument('--quick', action='store_true', help='small and once: does it work?')
     parser.add_argument('--wanted', action='store_true', help='only 10 000 heaps x 64 threads')
-    parser.add_argument('--runs', type=int, help='how often each is run (3; quick: 1)')
-    parser.add_argument('--no-build', action='store_true', help='take the programs as they are')
-    parser.add_argument('--build', default='build/gcc', help='the build directory (%(default)s)')
-    parser.add_argument('--out', default='build/bench', help='where results go (%(default)s)')
-    options = parser.parse_args()
-    options.runs = options.runs or (1 if options.quick else 3)
+    bench_command.add_runs(parser, 3, 1)
+    bench_command.share(parser, 'no-build', 'build', 'out')
+    options = bench_command.parse(parser)
     options.targets, options.peer = 'heap', []
     return options
 
 
 def main():
     options = parse_arguments()
-    programs, (target,) = latency.prepare(options)
-    machine = bench.describe_machine(options)
+    (target,) = bench_command.prepare(options)
+    machine = bench_command.describe_machine(options)
     heap_counts, thread_counts = (HEAPS[:2], THREADS[:2]) if options.quick else (HEAPS, THREADS)
     cells = {} if options.wanted else grid(heap_counts, thread_counts)
     wanted = {} if options.quick else wanted_cases()
     cases = [case for pair in cells.values() for case in pair] + list(wanted.values())
-    failures = run_all(cases, programs, target, options.runs,
+    failures = run_all(cases, ROOT / options.build / 'perf', target, options.runs,
                        PAIRS // 10 if options.quick else PAIRS)
-    parts = [f'{machine["cpu"]}, {machine["cores"]} cores, Linux {machine["kernel"]}; '
-             f'{machine["date"]}; commit {machine["commit"]}; {options.runs} runs, medians', '']
+    parts = [bench_command.heading(machine, f'{options.runs} runs, medians'), '']
     if cells:
         parts += grid_tables(cells, heap_counts, thread_counts)
     if wanted:
         parts += wanted_table(wanted)
-    return latency.finish('\n'.join(parts), failures, options, 'many.txt')
+    text = '\n'.join(parts) + bench_command.failed(failures)
+    return bench_command.finish(options, failures, {'many.txt': text})
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        bench.say('interrupted; nothing was written')
-        sys.exit(130)
+    bench_command.run_main(main)

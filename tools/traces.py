@@ -7,22 +7,20 @@ build/traces. Then all traces are replayed on all allocators, interleaved, and a
 to jemalloc is printed; results.json and report.txt are written beside the traces. The exit code
 tells whether everything ran, never how fast. docs/traces.md says more.
 """
-import argparse
 import json
-import math
 import pathlib
 import re
 import shutil
 import statistics
 import struct
 import subprocess
-import sys
 import tempfile
 
-import bench
+import bench_command
 import trace_programs
+from bench_command import BASELINE, ROOT, Target, say, show_progress
+from bench_report import geometric_mean
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER = struct.Struct('<16sIIQQQQQ')
 LANES_MOST = 256        # of the replay
 LEAST_OPS = 2_000_000   # in a repetition: short traces are replayed so often
@@ -84,14 +82,14 @@ def record_all(arguments, build, out):
     for program in chosen(trace_programs.PROGRAMS, arguments.only, lambda one: one.name):
         missing = program.missing()
         if missing:
-            bench.say(f'without {program.name}: {missing}')
+            say(f'without {program.name}: {missing}')
             continue
-        bench.say(f'recording {program.name}')
+        say(f'recording {program.name}')
         try:
             record(program, arguments, build, out)
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             failures.append(f'{program.name} cannot be recorded: {error}')
-            bench.say(failures[-1])
+            say(failures[-1])
     return failures
 
 
@@ -124,19 +122,18 @@ def replay_all(traces, targets, programs, arguments):
     samples, failures, failed = {}, [], set()
     for turn in range(arguments.runs):
         for trace in traces:
-            bench.show_progress(f'run {turn + 1}/{arguments.runs} {trace.name}', True)
+            show_progress(f'run {turn + 1}/{arguments.runs} {trace.name}', True)
             for target in targets:
                 key = trace.name, target.name
                 if key in failed:
                     continue
                 try:
-                    out = bench.run_program(
-                        command_for(trace, target, programs, arguments.quick), target)[0]
+                    out, _ = target.run(command_for(trace, target, programs, arguments.quick))
                     samples.setdefault(key, []).append(parse_line(out))
                 except RuntimeError as error:
                     failed.add(key)
                     failures.append(f'{trace.name} on {target.name}: {error}')
-                    bench.say(f'failed: {failures[-1]}')
+                    say(f'failed: {failures[-1]}')
     return samples, failures
 
 
@@ -147,16 +144,12 @@ def summarize(samples):
             for key, runs in samples.items()}
 
 
-def geometric_mean(values):
-    return math.exp(sum(map(math.log, values)) / len(values))
-
-
 def table(names, targets, figures, which, what):
     """Ratios to the baseline, one row a trace; the last is their geometric mean."""
-    base = {name: figures[name, bench.BASELINE][which] for name in names
-            if (name, bench.BASELINE) in figures}
-    lines = [f'{what}, to {bench.BASELINE}',
-             f'{"":12}{bench.BASELINE:>12}' + ''.join(f'{t:>11}' for t in targets)]
+    base = {name: figures[name, BASELINE][which] for name in names
+            if (name, BASELINE) in figures}
+    lines = [f'{what}, to {BASELINE}',
+             f'{"":12}{BASELINE:>12}' + ''.join(f'{t:>11}' for t in targets)]
     ratios = {target: [] for target in targets}
     for name in base:
         row = f'{name:12}{base[name]:12.{0 if which == 1 else 1}f}'
@@ -175,7 +168,7 @@ def table(names, targets, figures, which, what):
 
 def report(traces, targets, figures, machine):
     names = [trace.name for trace in traces]
-    columns = [target.name for target in targets if target.name != bench.BASELINE]
+    columns = [target.name for target in targets if target.name != BASELINE]
     head = [f'{machine["cores"]} cores of {machine["cpu"]}, {machine["date"]}, commit '
             f'{machine["commit"]}, medians of {machine["runs"]} runs']
     head += [f'{trace.name:12}{trace.events:10} events of {trace.lanes} threads'
@@ -192,7 +185,7 @@ def read_traces(out, pattern):
         try:
             traces.append(Trace(path))
         except RuntimeError as error:
-            bench.say(f'without {path.stem}: {error}')
+            say(f'without {path.stem}: {error}')
     return traces
 
 
@@ -220,7 +213,7 @@ def self_test():
         kept = largest(list(folder.glob('*.trace')))
         cases += [kept.stem == 'many', Trace(kept).threads() == LANES_MOST,
                   [trace.name for trace in read_traces(folder, 'm|c|n')] == ['many']]
-        command = command_for(Trace(kept), bench.Target('heap', 'h', 'heap', options=['o=1']),
+        command = command_for(Trace(kept), Target('heap', 'h', 'heap', options=['o=1']),
                               folder, False)
         cases += [command[1:4] == ['many', 'heap', '256'], command[4] == '2000000',
                   'o=1' in command]
@@ -231,24 +224,17 @@ def self_test():
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(prog='./dev traces', description=__doc__.splitlines()[0])
+    parser = bench_command.make_parser('traces', __doc__)
     parser.add_argument('--quick', action='store_true', help='small programs, few replays')
     parser.add_argument('--only', default='', help='programs that this expression matches')
     parser.add_argument('--no-record', action='store_true', help='replay the traces that are there')
     parser.add_argument('--no-replay', action='store_true', help='record only')
-    parser.add_argument('--targets', help='only these columns, a,b,c')
-    parser.add_argument('--runs', type=int, help='how often each is run (5; quick: 1)')
-    parser.add_argument('--peer', action='append', default=[], metavar='NAME=PATH',
-                        help='one more malloc to preload; may be given several times')
-    parser.add_argument('--build', default='build/gcc', help='the build directory (%(default)s)')
-    parser.add_argument('--out', default='build/traces', help='where all goes (%(default)s)')
-    parser.add_argument('--self-test', action='store_true', help='see that this script works')
-    arguments = parser.parse_args()
-    if arguments.runs is None:
-        arguments.runs = 1 if arguments.quick else 5
-    if arguments.runs < 1:
-        parser.error('--runs must be at least 1')
-    return arguments
+    bench_command.share(parser, 'targets')
+    bench_command.add_runs(parser, 5, 1)
+    bench_command.share(parser, 'peer', 'build')
+    bench_command.share(parser, 'out', default='build/traces', help='where all goes (%(default)s)')
+    bench_command.share(parser, 'self-test')
+    return bench_command.parse(parser)
 
 
 def main():
@@ -263,22 +249,16 @@ def main():
         raise SystemExit('traces: there is none')
     if arguments.no_replay:
         return 1 if failures else 0
-    targets = [target for target in bench.find_targets(arguments, build / 'perf')
-               if target.build in ('malloc', 'heap') and target.name != 'heap-nos']
+    targets = bench_command.find_targets(arguments, 'mh')
     samples, more = replay_all(traces, targets, build / 'perf', arguments)
     figures = summarize(samples)
-    machine = bench.describe_machine(arguments)
-    text = report(traces, targets, figures, machine)
+    machine = bench_command.describe_machine(arguments)
     rows = [{'trace': trace, 'target': target, 'ns': ns, 'best_ns': best, 'rss_kib': kib}
             for (trace, target), (ns, kib, best) in figures.items()]
-    (out / 'results.json').write_text(json.dumps({'machine': machine, 'rows': rows}, indent=1))
-    (out / 'report.txt').write_text(text)
-    print(text, end='')
-    return 1 if failures + more else 0
+    return bench_command.finish(arguments, failures + more, {
+        'report.txt': report(traces, targets, figures, machine),
+        'results.json': json.dumps({'machine': machine, 'rows': rows}, indent=1)})
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    bench_command.run_main(main, left='; what was recorded is there')
