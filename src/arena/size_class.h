@@ -2,8 +2,7 @@
 /*
  * Size classes: which block size serves a request. Steps of 16 bytes up to 128, then
  * eight classes an octave, so that above 128 bytes at most 1/9 of a block is waste.
- * Requests above
- * MOLE_SLAB_MAX are large: each has a span of its own.
+ * Requests above MOLE_SLAB_MAX are large: each has a span of its own.
  */
 #pragma once
 

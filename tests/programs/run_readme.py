@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """README.md's examples do what it says: they are taken from its text, compiled and run as it
-tells, and their output compared with what it shows. Addresses and counters differ."""
+tells, and their output compared with what it shows. Addresses and counters differ. And the
+documents tell of the commands that ./dev has, and of no others."""
 import os
 import re
 import shutil
@@ -11,6 +12,11 @@ from _preload import BUILD, Scratch, case, end, need, skip
 
 ROOT = os.environ.get("MOLEHILL_SOURCE") or os.path.realpath(
     os.path.join(os.path.dirname(__file__), "..", ".."))
+
+
+def read(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        return file.read()
 
 
 def section(text, heading):
@@ -81,10 +87,24 @@ def preload_script(place, text):
     case(done.returncode == 134, f"the double free ends with {done.returncode}, no abort")
 
 
+def commands():
+    """Each of `./dev --help` is in CONTRIBUTING.md's table; none but those is in any document."""
+    done = subprocess.run(["sh", os.path.join(ROOT, "dev"), "--help"], capture_output=True,
+                          text=True, check=False)
+    known = set(re.findall(r"^  ([a-z]\S*)", done.stdout, re.M))
+    case({"build", "test", "bench", "fresh-test"} <= known, f"./dev --help has {known}")
+    table = set(re.findall(r"^\| `\./dev ([a-z-]+)", read("docs/CONTRIBUTING.md"), re.M))
+    case(table == known, f"CONTRIBUTING.md and ./dev --help differ in {sorted(table ^ known)}")
+    for path in ("README.md", "docs/ARCHITECTURE.md", "docs/scaling.md", "docs/traces.md",
+                 "models/README.md", "perf/README.md"):
+        unknown = set(re.findall(r"\./dev ([a-z][a-z-]*)", read(path))) - known
+        case(not unknown, f"{path} tells of {sorted(unknown)}")
+
+
 def main():
     need("cc", "python3")
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
-        readme = file.read()
+    readme = read("README.md")
+    commands()
     with Scratch() as place:
         os.symlink(os.path.join(ROOT, "include"), place.file("include"))
         os.mkdir(place.file("build"))
