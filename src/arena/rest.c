@@ -15,14 +15,6 @@ bool mole_rest_is_possible(struct mole_heap *heap)
            !load_rlx(&heap->gate.owner_a);
 }
 
-struct mole_owner *mole_rest_owner(struct mole_heap *heap)
-{
-    struct mole_owner *owner = mole_heap_owners(heap);
-    while (owner->next) /* the list ends with the first */
-        owner = owner->next;
-    return owner;
-}
-
 /* Take the others off the list. */
 static struct mole_owner *part(struct mole_heap *heap, struct mole_owner *first)
 {

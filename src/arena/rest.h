@@ -23,7 +23,13 @@
 bool mole_rest_is_possible(struct mole_heap *heap) mole_must_check;
 
 /* The owner of the heap's first cache, which has the home run's slabs. */
-struct mole_owner *mole_rest_owner(struct mole_heap *heap);
+static inline struct mole_owner *mole_rest_owner(struct mole_heap *heap)
+{
+    struct mole_owner *owner = mole_heap_owners(heap);
+    while (owner->next) /* the list ends with the first */
+        owner = owner->next;
+    return owner;
+}
 
 /*
  * End a heap that may. The caller owns its first cache. On return the cache is the only

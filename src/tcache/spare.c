@@ -36,8 +36,10 @@ bool mole_spare_keep(struct mole_heap *heap, uint64_t *frees)
         return false;
     struct mole_owner *others = mole_rest_begin(heap);
     struct mole_owner *owner = mole_heap_owners(heap);
-    *frees = load_rlx(&heap->frees_a) + mole_tcache_destroy(others) +
-             mole_wipe_cache((struct mole_tcache *)(void *)owner, slots);
+    *frees = load_rlx(&heap->frees_a);
+    if (unlikely(others)) /* their slabs tell how much was freed, until they are wiped */
+        *frees += mole_tcache_destroy(others);
+    *frees += mole_wipe_cache((struct mole_tcache *)(void *)owner, slots);
     store_rlx(&heap->frees_a, 0);
     store_rlx(&heap->rested_a, load_rlx(&pass_a));
     store_rel(place, heap); /* HB-SPARE-1 */
