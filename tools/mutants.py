@@ -559,7 +559,7 @@ MUTANTS = [
     ], ["fork_step"]),
     Mutant("unused_slab_after_fork", "a fork's child takes a slab that was just being made for a "
            "full one", [
-        ("src/tcache/rebuild.c", "    if (live == 0) /*", "    if (live == 0 && span->fresh) /*"),
+        ("src/tcache/rebuild.c", "if (live == 0) {", "if (live == 0 && span->fresh) {"),
     ], ["fork_step"]),
     Mutant("locks_after_fork", "a fork's child has the locks of threads it does not have", [
         ("src/arena/arena.c", "    mole_lock_init(&arena->lock);\n    bool is_interrupted",

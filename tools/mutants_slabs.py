@@ -38,4 +38,7 @@ MUTANTS = [
     ("orphans_handed_out_twice", "the same of a cache that an ended thread left",
      ONLY_NONE_LIVE, ["unit/compact"]),
     ("mixed_handed_out_twice", "the same of the mixed slab", ONLY_NONE_LIVE, ["unit/mixed"]),
+    ("rebuilt_in_order", "the order of a slab that was rebuilt after a fork is believed", [
+        ("src/tcache/rebuild.c", "        mole_usage_note(cache, span, 1);", "       "),
+    ], ["unit/wipe"]),
 ]

@@ -6,6 +6,7 @@
 #include "tcache/mixed.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
+#include "tcache/usage.h"
 
 static void rebuild(struct mole_tcache *cache, struct mole_pool_slots *slots,
                     struct mole_span *span)
@@ -14,12 +15,14 @@ static void rebuild(struct mole_tcache *cache, struct mole_pool_slots *slots,
     span->armed = span->countdown = 0;
     span->woken_next = NULL;
     int32_t live = (int32_t)mole_span_live_count(span);
-    if (live == 0) /* not kept: maybe only some of its pages are in the map */
+    if (live == 0) { /* not kept: maybe only some of its pages are in the map */
         mole_slab_destroy(cache, slots, span);
-    else if (live == span->fresh)
+    } else if (live == span->fresh) {
         mole_slab_make_full(cache, span);
-    else
+    } else {
         mole_slab_make_partial(cache, span, live);
+        mole_usage_note(cache, span, 1); /* or wipe.c would count on the first order */
+    }
 }
 
 /*

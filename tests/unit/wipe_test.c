@@ -3,6 +3,7 @@
 
 #include "arena/audit.h"
 #include "os/random.h"
+#include "tcache/rebuild.h"
 #include "unit.h"
 
 static HANDLE heap;
@@ -215,4 +216,19 @@ Test(wipe, the_mixed_slab_stays_with_all_blocks_free)
         live_again();
         require(cache->mixed == span && span->fresh == 16, "the mixed slab went");
     }
+}
+
+/* Its list is in the order of the table, though blocks of it were freed. */
+Test(wipe, the_order_of_a_slab_that_a_forks_child_rebuilt_is_not_believed)
+{
+    begin();
+    for (size_t i = 0; i < 5; i++)
+        blocks[i] = take(heap, 0, 512);
+    give_back(heap, blocks[1]);
+    give_back(heap, blocks[3]);
+    cache->is_torn = true; /* as if its thread had been in the middle of an operation */
+    mole_rebuild_torn(record, mole_thread_slots());
+    require(mole_heap_adopt_one(&cache->owner, mole_thread_self()), "nobody owns it");
+    require(take(heap, 0, 512) == blocks[1], "its slab is not used");
+    live_again();
 }
