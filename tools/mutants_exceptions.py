@@ -122,18 +122,18 @@ MUTANTS = [
         ("src/tcache/mixed.h", "    cache->used[class]++;\n", ""),
     ], ["api/heap_information_use"]),
     ("mixed_counted_twice", "blocks of mixed slabs are counted as their class's, too", [
-        ("src/tcache/usage.c", "    if (span->is_mixed)\n        return;\n", ""),
+        ("src/tcache/usage.c", "class < MOLE_CLASS_COUNT; class += 1)\n        if (",
+         "class < MOLE_SLAB_CLASSES; class += 1)\n        if ("),
     ], ["api/heap_information_use"]),
     ("mixed_for_ever", "a class that is much used goes on in the mixed slab", [
         ("src/tcache/mixed.h", " &&\n           cache->used[class] < MOLE_MIXED_TIMES;", ";"),
     ], ["unit/mixed"]),
     ("mixed_never_again", "what is free in the mixed slab is left", [
         ("src/tcache/refill.c", "    if (!other && mole_mixed_has_rest(cache, class))\n"
-         "        return cache->mixed;\n", ""),
+         "        return cache->current[MOLE_CLASS_MIXED];\n", ""),
     ], ["unit/mixed"]),
-    ("mixed_torn", "a fork's child lists a mixed slab as one of a class", [
-        ("src/tcache/rebuild.c", "if (cache->is_torn && span->is_mixed)",
-         "if (cache->is_torn && !span)"),
+    ("mixed_torn", "a fork's child does not use the mixed slab that was rebuilt", [
+        ("src/tcache/mixed.c", "mole_slab_pop_partial(cache, MOLE_CLASS_MIXED)", "NULL"),
     ], ["unit/mixed"]),
     ("forgotten_theft", "frees in slabs that were stolen are forgotten", [
         ("src/tcache/steal.c", "    mole_usage_note_theft(heap, span);\n", ""),

@@ -59,7 +59,7 @@ static bool table_is_right(const struct mole_span *span, bool is_quiet)
 /* What is const while the slab is mapped. */
 static bool shape_is_right(const struct mole_span *span)
 {
-    return span->class < MOLE_CLASS_COUNT &&
+    return span->class < MOLE_SLAB_CLASSES &&
            span->block_bytes == mole_size_class_bytes(span->class) &&
            span->recip == UINT64_MAX / span->block_bytes + 1 &&
            span->capacity == mole_span_capacity(span->pages, span->class) &&

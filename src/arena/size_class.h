@@ -14,7 +14,10 @@ enum {
     MOLE_DIRECT_COUNT = MOLE_DIRECT_MAX / MOLE_ALIGN,
     MOLE_SLAB_MAX = 32768,
     MOLE_CLASS_COUNT = 8 + 8 * 8,           /* 16..128, then by eighths of octaves */
-    MOLE_CLASS_LAST = MOLE_CLASS_COUNT - 1, /* its sizes have no 15 bits: span.h */
+    MOLE_CLASS_LAST = MOLE_CLASS_COUNT - 1, /* its sizes have no 15 bits: exact.h */
+    MOLE_CLASS_MIXED = MOLE_CLASS_COUNT, /* no request's, but of slabs: tcache/mixed.h */
+    MOLE_SLAB_CLASSES = MOLE_CLASS_COUNT + 1,
+    MOLE_MIXED_BYTES = 256, /* its block size */
 };
 
 /* The class of a request of 0 < bytes <= MOLE_SLAB_MAX. */
@@ -27,9 +30,11 @@ mole_hot unsigned mole_size_class_of(size_t bytes)
     return 8 * (octave - 7) + (unsigned)(last >> (octave - 3));
 }
 
-/* The block size of a class. */
+/* The block size of a class, of slabs' own one as well. */
 mole_hot uint32_t mole_size_class_bytes(unsigned class)
 {
+    if (unlikely(class == MOLE_CLASS_MIXED))
+        return MOLE_MIXED_BYTES;
     if (class < 8)
         return (class + 1) << 4;
     unsigned octave = class / 8 + 6;

@@ -111,7 +111,6 @@ void mole_span_unmap(struct mole_span *span)
     mole_span_map_clear(span->base, is_large ? 1 : span->pages);
     span->owner = &mole_owner_nobody;
     span->kind = MOLE_SPAN_NONE;
-    span->is_mixed = false;
 }
 
 /*

@@ -55,7 +55,6 @@ struct mole_span {
     struct mole_run *run;     /* const while mapped, but for a large block that moves */
     uint32_t pages;           /* const while mapped */
     uint16_t link_key;        /* const while mapped: what links are coded with, or 0 */
-    bool is_mixed;            /* const while mapped: of a slab, see tcache/mixed.h */
     uint8_t rested; /* const while its heap lives: of an earlier heap (rest.h) */
 
     /* From here on what the owner writes all the time: not in the line others read. */

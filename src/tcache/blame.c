@@ -62,5 +62,6 @@ size_t mole_block_room(const struct mole_span *span, const void *block)
     if (span->kind == MOLE_SPAN_FIXED)
         return mole_fixed_length(span->fixed, mole_span_bytes(span, block)) *
                MOLE_GRANULE;
-    return span->is_mixed ? mole_mixed_room(span, block) : span->block_bytes;
+    return span->class == MOLE_CLASS_MIXED ? mole_mixed_room(span, block)
+                                           : span->block_bytes;
 }

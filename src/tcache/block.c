@@ -217,7 +217,7 @@ static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
     if (how & MOLE_BLOCK_APART)
         return is_large;
     return is_large ? bytes > MOLE_SLAB_MAX
-                    : span->is_mixed || bytes >= room / 2 || room <= 128;
+                    : span->class == MOLE_CLASS_MIXED || bytes >= room / 2 || room <= 128;
 }
 
 static void resize_here(struct mole_span *span, const void *block, size_t bytes)

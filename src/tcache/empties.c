@@ -29,7 +29,7 @@ bool mole_empties_drop(struct mole_tcache *cache, struct mole_pool_slots *slots)
 {
     bool had_any = cache->empty_pages != 0;
     struct mole_span *span;
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1)
         while ((span = mole_empties_take(cache, class)))
             mole_slab_destroy(cache, slots, span);
     return had_any;

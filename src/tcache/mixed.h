@@ -6,21 +6,23 @@
  * was served MOLE_MIXED_TIMES, or when the page is full. From then on what is free here
  * serves it only before it needs a further slab, and not for ever.
  *
- * No class leads to it, so fast paths miss and end here. It is freed to as any other slab
- * and stays current until its heap ends or HeapCompact finds it empty. Its allocations
- * are counted where they are made (usage.h), for its frees tell no class. Heaps with
+ * It is the slab of a class of its own, MOLE_CLASS_MIXED, to which no request leads, so
+ * fast paths miss and end here. It is freed to as any other slab and stays current until
+ * its heap ends or HeapCompact finds it empty. Its allocations are counted where they are
+ * made (usage.h), for its frees do not tell which class was asked for. Heaps with
  * guards or coded links, and malloc's, which tells what a block may use, have none.
  */
 #pragma once
 
 #include "tcache/tcache.h"
 
-enum { MOLE_MIXED_BYTES = 256, MOLE_MIXED_CLASS = 15, MOLE_MIXED_TIMES = 16 };
+/* The last class served; how often each is. */
+enum { MOLE_MIXED_LAST = 15, MOLE_MIXED_TIMES = 16 };
 
 /* Whether the class's next block should come from there, in a heap that may have one. */
 mole_hot bool mole_mixed_serves(const struct mole_tcache *cache, unsigned class)
 {
-    return class <= MOLE_MIXED_CLASS && cache->current[class] == &mole_tcache_none &&
+    return class <= MOLE_MIXED_LAST && cache->current[class] == &mole_tcache_none &&
            cache->used[class] < MOLE_MIXED_TIMES;
 }
 
@@ -28,7 +30,8 @@ mole_hot bool mole_mixed_serves(const struct mole_tcache *cache, unsigned class)
 mole_hot bool mole_mixed_pop(struct mole_tcache *cache, unsigned class, uint32_t mark,
                              void **block)
 {
-    if (!mole_mixed_serves(cache, class) || !mole_tcache_pop(cache->mixed, mark, block))
+    if (!mole_mixed_serves(cache, class) ||
+        !mole_tcache_pop(cache->current[MOLE_CLASS_MIXED], mark, block))
         return false;
     cache->used[class]++;
     return true;
@@ -46,13 +49,6 @@ void *mole_mixed_alloc(struct mole_tcache *cache, struct mole_pool_slots *slots,
  * counted. As long as usage.h still counts the class: it is a slow path each time.
  */
 bool mole_mixed_has_rest(struct mole_tcache *cache, unsigned class) mole_must_check;
-
-/* Give it back if it is empty. As mole_slab_retire_current. */
-void mole_mixed_retire(struct mole_tcache *cache, struct mole_pool_slots *slots);
-
-/* In a fork's child: the slab, which belongs to a torn cache, from its table. */
-void mole_mixed_rebuild(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                        struct mole_span *span);
 
 /* What a live block may use: as in a slab of its class. Of a free one: all. */
 size_t mole_mixed_room(const struct mole_span *span, const void *block);

@@ -3,7 +3,6 @@
 
 #include "arena/inbox.h"
 #include "arena/span_map.h"
-#include "tcache/mixed.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
 #include "tcache/usage.h"
@@ -49,9 +48,7 @@ static uint16_t unmapped_pages(const struct mole_run *run, struct mole_tcache **
 static void visit(struct mole_tcache *cache, struct mole_pool_slots *slots,
                   struct mole_span *span)
 {
-    if (cache->is_torn && span->is_mixed)
-        mole_mixed_rebuild(cache, slots, span);
-    else if (cache->is_torn)
+    if (cache->is_torn)
         rebuild(cache, slots, span);
     else if (load_rlx(&span->inbox_a) & MOLE_INBOX_LISTED)
         mole_inbox_wake(span);
@@ -106,10 +103,9 @@ static void reset(struct mole_tcache *cache)
     cache->page_runs = NULL;
     cache->empty_pages = 0;
     store_rlx(&cache->owner.busy_a, 0);
-    cache->mixed = &mole_tcache_none;
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
         cache->batch[i].span = NULL;
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
         cache->partial[class] = cache->empties[class] = NULL;
         mole_slab_drop_current(cache, class);
     }

@@ -26,7 +26,7 @@ static struct mole_span *find_slab(struct mole_tcache *cache,
         return span;
     struct mole_span *other = mole_slab_pop_partial(cache, class);
     if (!other && mole_mixed_has_rest(cache, class))
-        return cache->mixed;
+        return cache->current[MOLE_CLASS_MIXED];
     if (!other)
         other = mole_slab_create(cache, slots, class);
     if (!other)

@@ -6,7 +6,6 @@
 #include "arena/span_map.h"
 #include "base/check.h"
 #include "tcache/empties.h"
-#include "tcache/mixed.h"
 #include "tcache/order.h"
 #include "tcache/page_run.h"
 #include "tcache/steal.h"
@@ -25,7 +24,7 @@ static void set_current(struct mole_tcache *cache, unsigned class, struct mole_s
 {
     cache->current[class] = span;
     size_t end = mole_size_class_bytes(class) / MOLE_ALIGN;
-    if (end > MOLE_DIRECT_COUNT)
+    if (end > MOLE_DIRECT_COUNT || class == MOLE_CLASS_MIXED)
         return;
     size_t start = class ? mole_size_class_bytes(class - 1) / MOLE_ALIGN : 0;
     for (size_t slot = start; slot < end; slot++)
@@ -118,10 +117,10 @@ static struct mole_run *take_whole_run(struct mole_tcache *cache,
                            false);
 }
 
-struct mole_span *mole_slab_create_of(struct mole_tcache *cache,
-                                      struct mole_pool_slots *slots, unsigned class,
-                                      uint32_t pages, bool is_mixed)
+static struct mole_span *create(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                                unsigned class)
 {
+    uint32_t pages = slab_pages(cache, class);
     struct mole_span *span = mole_span_take(mole_span_capacity(pages, class));
     if (!span)
         return NULL;
@@ -134,21 +133,12 @@ struct mole_span *mole_slab_create_of(struct mole_tcache *cache,
         return NULL;
     }
     span->countdown = span->armed = 0;
-    span->is_mixed = is_mixed;
     struct mole_arena *arena = &cache->owner.heap->arena;
     mole_arena_enter(arena);
     mole_span_map_slab(span, mole_page_run_at(run, page), pages, class, &cache->owner,
                        run);
     mole_arena_leave(arena);
-    return span;
-}
-
-static struct mole_span *create(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                                unsigned class)
-{
-    uint32_t pages = slab_pages(cache, class);
-    struct mole_span *span = mole_slab_create_of(cache, slots, class, pages, false);
-    if (span && cache->slabs[class] < UINT8_MAX)
+    if (cache->slabs[class] < UINT8_MAX)
         cache->slabs[class]++;
     return span;
 }
@@ -169,7 +159,7 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
     struct mole_run *run = span->run;
     uint32_t pages = span->pages;
     int page = (int)((span->base - run->base) / MOLE_PAGE);
-    if (!span->is_mixed && cache->slabs[span->class] > 0)
+    if (cache->slabs[span->class] > 0)
         cache->slabs[span->class]--;
     struct mole_arena *arena = &cache->owner.heap->arena;
     mole_arena_enter(arena); /* for a census: spans do not come and go meanwhile */
@@ -275,7 +265,7 @@ bool mole_slab_is_whole(struct mole_span *span)
 
 void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots)
 {
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
         struct mole_span *span = cache->current[class];
         if (span == &mole_tcache_none || !mole_slab_is_whole(span))
             continue;
@@ -283,6 +273,5 @@ void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots 
         mole_slab_make_partial(cache, span, 0);
         retire(cache, slots, span);
     }
-    mole_mixed_retire(cache, slots);
     (void)mole_empties_drop(cache, slots);
 }

@@ -32,11 +32,6 @@ struct mole_span *mole_slab_create(struct mole_tcache *cache,
                                    struct mole_pool_slots *slots, unsigned class)
     mole_must_check;
 
-/* The same of so many pages, and not counted among the class's; or for mixed.h. */
-struct mole_span *mole_slab_create_of(struct mole_tcache *cache,
-                                      struct mole_pool_slots *slots, unsigned class,
-                                      uint32_t pages, bool is_mixed) mole_must_check;
-
 /* Give an empty slab's pages back. It is in no list, and its inbox is quiet. */
 void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
                        struct mole_span *span);

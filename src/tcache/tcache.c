@@ -18,9 +18,8 @@ static void empty(struct mole_tcache *cache)
     mole_mode_deny(&cache->owner);
     for (unsigned slot = 0; slot < MOLE_DIRECT_COUNT; slot++)
         cache->direct[slot] = &mole_tcache_none;
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1)
         cache->current[class] = &mole_tcache_none;
-    cache->mixed = &mole_tcache_none;
 }
 
 static struct mole_tcache *take_record(struct mole_meta_stack *home)
@@ -70,8 +69,8 @@ static uint64_t counted(const struct mole_span *span)
 
 uint64_t mole_tcache_frees(const struct mole_tcache *cache)
 {
-    uint64_t frees = cache->frees + cache->fixed.frees + counted(cache->mixed);
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
+    uint64_t frees = cache->frees + cache->fixed.frees;
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
         frees += counted(cache->current[class]);
         for (const struct mole_span *span = cache->partial[class]; span;
              span = span->next)

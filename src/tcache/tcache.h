@@ -23,7 +23,7 @@
 
 enum {
     MOLE_BATCHES =
-        MOLE_CLASS_COUNT, /* one a class: blocks freed in turn mostly share slabs */
+        MOLE_SLAB_CLASSES, /* one a class: blocks freed in turn mostly share slabs */
     MOLE_BATCH_BLOCKS = 64,
     MOLE_BATCH_BYTES = 16 * 1024,
     MOLE_COUNT_ON = 1 << 30, /* a current slab's countdown */
@@ -58,14 +58,13 @@ struct mole_tcache {
 
     /* Owner only, all of it. */
     struct mole_span *direct[MOLE_DIRECT_COUNT];
-    struct mole_span *current[MOLE_CLASS_COUNT]; /* mole_tcache_none: no slab yet */
-    struct mole_span *partial[MOLE_CLASS_COUNT];
-    struct mole_span *mixed; /* mixed.h; mole_tcache_none: no such slab yet */
-    struct mole_span *empties[MOLE_CLASS_COUNT]; /* kept: empties.h */
-    uint32_t empty_pages;                        /* of them all */
-    uint8_t slabs[MOLE_CLASS_COUNT]; /* slabs made so far, saturating: they grow */
-    uint8_t used[MOLE_CLASS_COUNT]; /* blocks freed and forgotten (usage.h), saturating */
-    struct mole_run *page_runs;     /* runs cut in pages that have free ones */
+    struct mole_span *current[MOLE_SLAB_CLASSES]; /* mole_tcache_none: no slab yet */
+    struct mole_span *partial[MOLE_SLAB_CLASSES];
+    struct mole_span *empties[MOLE_SLAB_CLASSES]; /* kept: empties.h */
+    uint32_t empty_pages;                         /* of them all */
+    uint8_t slabs[MOLE_SLAB_CLASSES]; /* slabs made so far, saturating: they grow */
+    uint8_t used[MOLE_SLAB_CLASSES]; /* blocks freed and forgotten, saturating: usage.h */
+    struct mole_run *page_runs;      /* runs cut in pages that have free ones */
     struct mole_batch batch[MOLE_BATCHES];
     uint64_t frees; /* by countdowns that were armed anew, and batches */
     struct mole_meta_stack

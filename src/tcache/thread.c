@@ -28,10 +28,10 @@ struct mole_tcache mole_tcache_idle = {
               .spied_key_a = MOLE_NO_KEY,
               .fixed_key_a = MOLE_NO_KEY},
     .direct = {TIMES_8(TIMES_8(&mole_tcache_none))},
-    .current = {TIMES_8(TIMES_8(&mole_tcache_none)), TIMES_8(&mole_tcache_none)},
-    .mixed = &mole_tcache_none,
+    .current = {TIMES_8(TIMES_8(&mole_tcache_none)), TIMES_8(&mole_tcache_none),
+                &mole_tcache_none},
 };
-static_assert(MOLE_DIRECT_COUNT == 64 && MOLE_CLASS_COUNT == 72, "each is filled");
+static_assert(MOLE_DIRECT_COUNT == 64 && MOLE_SLAB_CLASSES == 73, "each is filled");
 
 _Thread_local struct mole_tls mole_tls = {
     .malloc_cache = &mole_tcache_idle,

@@ -13,8 +13,7 @@ static void note(uint8_t *used, uint32_t frees)
 void mole_usage_note(struct mole_tcache *cache, const struct mole_span *span,
                      uint32_t frees)
 {
-    if (!span->is_mixed)
-        note(&cache->used[span->class], frees);
+    note(&cache->used[span->class], frees);
 }
 
 void mole_usage_note_theft(struct mole_heap *heap, const struct mole_span *span)
@@ -23,9 +22,9 @@ void mole_usage_note_theft(struct mole_heap *heap, const struct mole_span *span)
          span->capacity + (uint32_t)(span->armed - span->countdown));
 }
 
-/* Allocations by class. */
+/* Allocations by class; that of mixed slabs is for nobody to read. */
 struct usage {
-    size_t counts[MOLE_CLASS_COUNT];
+    size_t counts[MOLE_SLAB_CLASSES];
 };
 
 static void add_cache(struct usage *usage, const struct mole_tcache *cache)
@@ -33,14 +32,12 @@ static void add_cache(struct usage *usage, const struct mole_tcache *cache)
     for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
         usage->counts[class] += cache->used[class];
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
-        if (cache->batch[i].span && !cache->batch[i].span->is_mixed)
+        if (cache->batch[i].span)
             usage->counts[cache->batch[i].span->class] += cache->batch[i].count;
 }
 
 static void add_slab(struct usage *usage, struct mole_span *span)
 {
-    if (span->is_mixed)
-        return;
     usage->counts[span->class] += mole_span_live_count(span) +
                                   (size_t)(span->armed - span->countdown) +
                                   mole_inbox_count(load_rlx(&span->inbox_a));
@@ -60,7 +57,7 @@ static void add_run(struct usage *usage, const struct mole_run *run)
 
 bool mole_usage_reaches(struct mole_heap *heap, uint32_t count)
 {
-    struct usage usage;
+    struct usage usage = {{0}};
     /* Threads that end give their batches back under this lock (thread.c). */
     mole_arena_enter(&heap->arena);
     for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)

@@ -16,7 +16,7 @@ enum { MOST_BLOCKS = MOLE_PAGE / MOLE_ALIGN };
 
 static bool stays(const struct mole_tcache *cache, const struct mole_span *span)
 {
-    return (cache->current[span->class] == span || cache->mixed == span) &&
+    return cache->current[span->class] == span &&
            load_rlx(&span->state_a) == MOLE_SPAN_CURRENT &&
            span->fresh - 1u < MOST_BLOCKS;
 }
@@ -28,7 +28,7 @@ static bool stays(const struct mole_tcache *cache, const struct mole_span *span)
 static bool is_in_order(const struct mole_tcache *cache, struct mole_span *span)
 {
     return span->armed == span->countdown && !cache->used[span->class] &&
-           !span->is_mixed && mole_inbox_is_quiet(span);
+           mole_inbox_is_quiet(span);
 }
 
 /* All blocks are free again and linked in order. */
@@ -58,8 +58,6 @@ static void drop_slab(struct mole_tcache *cache, struct mole_pool_slots *slots,
 {
     if (cache->current[span->class] == span)
         mole_slab_drop_current(cache, span->class);
-    if (cache->mixed == span)
-        cache->mixed = &mole_tcache_none;
     span->dirty = 1;
     mole_slab_destroy(cache, slots, span);
 }
@@ -89,13 +87,11 @@ static void wipe_home(struct mole_tcache *cache, struct mole_pool_slots *slots,
 static void wipe_rest(struct mole_tcache *cache, struct mole_pool_slots *slots)
 {
     struct mole_heap *heap = cache->owner.heap;
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
         struct mole_span *span = cache->current[class];
         if (span->run != heap->home)
             mole_slab_drop_current(cache, class);
     }
-    if (cache->mixed->run != heap->home)
-        cache->mixed = &mole_tcache_none;
     memset(cache->partial, 0, sizeof cache->partial);
     memset(cache->batch, 0, sizeof cache->batch);
     mole_rest_shrink(heap, slots);
@@ -106,7 +102,7 @@ static void wipe_rest(struct mole_tcache *cache, struct mole_pool_slots *slots)
 
 static void count_slabs(struct mole_tcache *cache)
 {
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1)
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1)
         cache->slabs[class] = cache->current[class] != &mole_tcache_none;
 }
 

@@ -84,14 +84,10 @@ static void fork_check_rebuilt(const struct mole_tcache *cache, struct mole_span
     fork_expect(fork_times_partial(cache, span) == (state == MOLE_SPAN_PARTIAL),
                 "a slab of state %u is in the partial list %zu times", state,
                 fork_times_partial(cache, span));
-    if (span->is_mixed)
-        fork_expect(cache->mixed == span && state == MOLE_SPAN_CURRENT,
-                    "a mixed slab in state %u is not the cache's", state);
-    else
-        fork_expect(state == MOLE_SPAN_PARTIAL ? span->countdown == (int32_t)live
-                                               : state == MOLE_SPAN_FULL && length == 0,
-                    "state %u, countdown %d, %zu live, %zu free", state, span->countdown,
-                    live, length);
+    fork_expect(state == MOLE_SPAN_PARTIAL ? span->countdown == (int32_t)live
+                                           : state == MOLE_SPAN_FULL && length == 0,
+                "state %u, countdown %d, %zu live, %zu free", state, span->countdown,
+                live, length);
 }
 
 /* A slab of the thread that forked: another may have been about to list it. */
@@ -168,7 +164,7 @@ static void fork_check_cache(struct mole_tcache *cache, bool is_first)
     fork_expect(fork_is_orphan(cache), "a cache belongs to a thread that is gone");
     fork_expect(!load_rlx(&cache->owner.busy_a), "an orphan is in an operation");
     fork_expect(!load_rlx(&cache->owner.woken_a), "an orphan has a woken list");
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class ++) {
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class ++) {
         fork_expect(!cache->batch[class].span, "an orphan has a batch");
         fork_expect(cache->current[class] == &mole_tcache_none, "it has a current slab");
         size_t steps = 0;

@@ -55,7 +55,7 @@ static void with_mixed(void)
 {
     own_cache()->used[mole_size_class_of(bytes)] = 0;
     (void)release(place, allocate(place, bytes));
-    race_require(is_young() && own_cache()->mixed->free != MOLE_END,
+    race_require(is_young() && own_cache()->current[MOLE_CLASS_MIXED]->free != MOLE_END,
                  "nothing is free in the mixed slab");
 }
 

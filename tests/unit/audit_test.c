@@ -49,7 +49,7 @@ Test(audit, a_disturbed_descriptor_is_seen)
     DISTURB(span->capacity, span->capacity + 1, false);
     DISTURB(span->block_bytes, span->block_bytes + 16, false);
     DISTURB(span->recip, span->recip + 1, false);
-    DISTURB(span->class, MOLE_CLASS_COUNT, false);
+    DISTURB(span->class, MOLE_SLAB_CLASSES, false);
     DISTURB(span->pages, span->pages + 1, false);
     DISTURB(span->pages, 0, false);
     DISTURB(span->run, span_of(large)->run, false);

@@ -4,7 +4,7 @@
 #include "tcache/rebuild.h"
 #include "unit.h"
 
-enum { BLOCKS = MOLE_PAGE / MOLE_MIXED_BYTES, SIZES = MOLE_MIXED_CLASS + 1 };
+enum { BLOCKS = MOLE_PAGE / MOLE_MIXED_BYTES, SIZES = MOLE_MIXED_LAST + 1 };
 
 static HANDLE heap;
 static struct mole_tcache *cache;
@@ -19,7 +19,7 @@ static void begin(void)
 
 static bool is_mixed(const void *block)
 {
-    return span_of(block)->is_mixed;
+    return span_of(block)->class == MOLE_CLASS_MIXED;
 }
 
 Test(mixed, first_blocks_of_all_small_sizes_share_a_page)
@@ -27,17 +27,19 @@ Test(mixed, first_blocks_of_all_small_sizes_share_a_page)
     begin();
     for (size_t i = 0; i < SIZES; i++) {
         char *block = take(heap, 0, 16 * (i + 1));
-        require(span_of(block) == cache->mixed, "%zu bytes are apart", 16 * (i + 1));
+        require(span_of(block) == cache->current[MOLE_CLASS_MIXED], "%zu bytes are apart",
+                16 * (i + 1));
         memset(block, (int)i + 1, 16 * (i + 1));
     }
-    require(cache->mixed->pages == 1, "it has %u pages", cache->mixed->pages);
+    require(cache->current[MOLE_CLASS_MIXED]->pages == 1, "it has %u pages",
+            cache->current[MOLE_CLASS_MIXED]->pages);
     for (size_t i = 0; i < SIZES; i++) {
-        char *block = cache->mixed->base + i * MOLE_MIXED_BYTES;
+        char *block = cache->current[MOLE_CLASS_MIXED]->base + i * MOLE_MIXED_BYTES;
         require(HeapSize(heap, 0, block) == 16 * (i + 1), "a size is lost");
         require(is_all(block, 16 * (i + 1), (int)i + 1), "blocks overlap");
     }
     require(!is_mixed(take(heap, 0, 16)), "17 blocks are in a page of 16");
-    mole_span_check(cache->mixed);
+    mole_span_check(cache->current[MOLE_CLASS_MIXED]);
 }
 
 Test(mixed, larger_blocks_have_slabs_of_their_own)
@@ -103,7 +105,8 @@ Test(mixed, frees_are_counted_once)
         give_back(heap, take(heap, 0, 16 * (i + 1)));
     require(mole_tcache_frees(cache) == before + 10, "%lu frees of 10 are counted",
             mole_tcache_frees(cache) - before);
-    require(HeapCompact(heap, 0) > 0 && cache->mixed == &mole_tcache_none,
+    require(HeapCompact(heap, 0) > 0 &&
+                cache->current[MOLE_CLASS_MIXED] == &mole_tcache_none,
             "HeapCompact left the empty page");
     require(mole_tcache_frees(cache) == before + 10, "%lu frees of 10 are left",
             mole_tcache_frees(cache) - before);
@@ -115,7 +118,8 @@ Test(mixed, heap_compact_leaves_blocks_alone)
     char *block = take(heap, 0, 100);
     memset(block, 7, 100);
     require(HeapCompact(heap, 0) > 0, "HeapCompact failed");
-    require(span_of(block) == cache->mixed && is_all(block, 100, 7), "it is gone");
+    require(span_of(block) == cache->current[MOLE_CLASS_MIXED] && is_all(block, 100, 7),
+            "it is gone");
     give_back(heap, block);
 }
 
@@ -125,12 +129,14 @@ Test(mixed, it_stays_while_a_block_is_in_anothers_batch)
     static struct mole_tcache others;
     void *block = take(heap, 0, 100);
     free_into(&others, block);
-    mole_mixed_retire(cache, mole_thread_slots());
-    require(is_mapped(block) && span_of(block) == cache->mixed, "it went");
+    mole_slab_retire_current(cache, mole_thread_slots());
+    require(is_mapped(block) && span_of(block) == cache->current[MOLE_CLASS_MIXED],
+            "it went");
     mole_tcache_flush(&others);
     mole_slab_collect(cache, mole_thread_slots());
-    mole_mixed_retire(cache, mole_thread_slots());
-    require(!is_mapped(block) && cache->mixed == &mole_tcache_none, "it stays for ever");
+    mole_slab_retire_current(cache, mole_thread_slots());
+    require(!is_mapped(block) && cache->current[MOLE_CLASS_MIXED] == &mole_tcache_none,
+            "it stays for ever");
 }
 
 /* In the limits of its class, as if it had a slab: what the API says does not depend on
@@ -164,10 +170,11 @@ Test(mixed, a_forks_child_gets_it_back_from_its_table)
     for (size_t i = 0; i < 3; i++)
         blocks[i] = take(heap, 0, 16 * (i + 1));
     give_back(heap, blocks[1]);
-    struct mole_span *span = cache->mixed;
+    struct mole_span *span = cache->current[MOLE_CLASS_MIXED];
     cache->is_torn = true; /* as if its thread had been in the middle of an operation */
     mole_rebuild_torn(inside(heap), mole_thread_slots());
-    require(cache->mixed == span && mole_span_live_count(span) == 2, "it is lost");
+    require(cache->partial[MOLE_CLASS_MIXED] == span, "it is in no list");
+    require(mole_span_live_count(span) == 2, "blocks are lost");
     mole_span_check(span);
     require(mole_heap_adopt_one(&cache->owner, mole_thread_self()), "nobody owns it");
     require(take(heap, 0, 96) == blocks[1], "its free block is lost");

@@ -59,7 +59,7 @@ Test(spare, its_first_allocations_find_slabs)
         for (size_t bytes = 16; bytes <= 256; bytes += 16) {
             struct mole_tcache *cache = mole_thread_recent(heap);
             refills += cache->direct[bytes / 16 - 1] == &mole_tcache_none &&
-                       cache->mixed->free == MOLE_END;
+                       cache->current[MOLE_CLASS_MIXED]->free == MOLE_END;
             (void)take(heap, 0, bytes);
         }
         require(life == 0 || refills == 0, "%zu sizes have no slab", (size_t)refills);

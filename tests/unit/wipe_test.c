@@ -52,15 +52,15 @@ static void live_again(void)
         struct mole_span *span = found[i];
         mole_span_check(span);
         require(!mole_span_live_count(span), "a block of class %u is live", span->class);
-        require(cache->current[span->class] == span || cache->mixed == span,
-                "a slab of class %u is not current", span->class);
+        require(cache->current[span->class] == span, "a slab of class %u is not current",
+                span->class);
         size_t free = 0;
         for (size_t index = span->free; index != MOLE_END; free++)
             index = load_rlx(&span->entry_a[index]);
         require(free == span->fresh, "%zu blocks of %u are on the list", free,
                 span->fresh);
     }
-    for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
         struct mole_span *span = cache->current[class];
         require(span == &mole_tcache_none || span->run == record->home,
                 "a current slab is in no run of the heap's");
@@ -205,7 +205,8 @@ Test(wipe, the_mixed_slab_stays_with_all_blocks_free)
         for (size_t i = 0; i < 12; i++)
             blocks[i] = take(heap, 0, 16 * (i + 1));
         struct mole_span *span = span_of(blocks[0]);
-        require(span == cache->mixed, "the first block is not in a mixed slab");
+        require(span == cache->current[MOLE_CLASS_MIXED],
+                "the first block is not in a mixed slab");
         if (life == 0)
             give_back(heap, blocks[3]);
         run_workers(1, free_some, NULL);
@@ -214,7 +215,8 @@ Test(wipe, the_mixed_slab_stays_with_all_blocks_free)
         for (size_t i = 0; i < 6; i++)
             (void)take(heap, 0, 16 * (i + 1));
         live_again();
-        require(cache->mixed == span && span->fresh == 16, "the mixed slab went");
+        require(cache->current[MOLE_CLASS_MIXED] == span && span->fresh == 16,
+                "the mixed slab went");
     }
 }
 
