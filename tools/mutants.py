@@ -26,6 +26,7 @@ import mutants_com
 import mutants_exceptions
 import mutants_global
 import mutants_instructions
+import mutants_large
 import mutants_oracle
 import mutants_record
 import mutants_slabs
@@ -859,7 +860,7 @@ MUTANTS = [
     ], ["top_sites"]),
 ]
 for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
-               mutants_instructions, mutants_oracle, mutants_record, mutants_slabs,
+               mutants_instructions, mutants_large, mutants_oracle, mutants_record, mutants_slabs,
                mutants_spare, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())

@@ -85,6 +85,19 @@ alloc_spied(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
     return likely(block) ? block : alloc_slow(handle, flags, bytes);
 }
 
+/*
+ * Requests for pages of their own, or for nothing; inside of an operation that the key
+ * allowed.
+ */
+static __attribute__((noinline)) LPVOID
+alloc_large(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
+{
+    void *block;
+    bool is_done = mole_large_cache_take(&cache->large, bytes, bytes, &block);
+    mole_tcache_leave(cache);
+    return likely(is_done) ? block : alloc_slow(handle, flags, bytes);
+}
+
 /* Requests above the direct sizes, or of a young heap, mostly; inside of an operation. */
 static __attribute__((noinline)) LPVOID
 alloc_medium(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
@@ -92,7 +105,9 @@ alloc_medium(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache
     void *block = NULL;
     bool is_done = false;
     if (likely(load_acq(&cache->owner.alloc_key_a) == handle && /* HB-GATE-2 */
-               mole_owner_is_key(handle) && bytes - 1 < MOLE_SLAB_MAX)) {
+               mole_owner_is_key(handle))) {
+        if (unlikely(bytes - 1 >= MOLE_SLAB_MAX))
+            return alloc_large(handle, flags, bytes, cache);
         unsigned class = mole_size_class_of(bytes);
         uint32_t mark = mole_exact_mark(class, bytes);
         is_done = mole_tcache_pop(cache->current[class], mark, &block) ||
@@ -238,6 +253,21 @@ static __attribute__((noinline, used)) BOOL free_remote(HANDLE handle, DWORD fla
     return likely(is_remote) ? TRUE : free_slow(handle, flags, block);
 }
 
+/* A large block, inside of an operation. */
+static __attribute__((noinline)) BOOL free_large(HANDLE handle, DWORD flags,
+                                                 struct mole_tcache *cache,
+                                                 struct mole_span *span, LPVOID block)
+{
+    bool is_kept =
+        likely(load_acq_folded(&cache->owner.free_key_a) == handle && /* HB-GATE-2 */
+               mole_owner_is_key(handle) && span->heap == cache->owner.heap) &&
+        mole_large_cache_put(&cache->large, span, block);
+    if (likely(is_kept))
+        cache->frees++;
+    mole_tcache_leave(cache);
+    return likely(is_kept) ? TRUE : free_slow(handle, flags, block);
+}
+
 /* A block of no thread's slab: of a fixed-size heap, into the thread's cache there. */
 static __attribute__((noinline, used)) BOOL free_unowned(HANDLE handle, DWORD flags,
                                                          size_t unused,
@@ -250,6 +280,8 @@ static __attribute__((noinline, used)) BOOL free_unowned(HANDLE handle, DWORD fl
     bool is_freed =
         load_acq_folded(&cache->owner.fixed_key_a) == handle && /* HB-GATE-2 */
         mole_owner_is_key(handle) && mole_fixed_cache_push(&cache->fixed, block);
+    if (unlikely(!is_freed && span->kind == MOLE_SPAN_LARGE))
+        return free_large(handle, flags, cache, span, block);
     mole_tcache_leave(cache);
     return likely(is_freed) ? TRUE : free_remote(handle, flags, 0, span, block);
 }

@@ -38,6 +38,16 @@ void mole_arena_enter(struct mole_arena *arena)
     arena->holder = mole_thread_self();
 }
 
+bool mole_arena_try(struct mole_arena *arena)
+{
+    if (!arena->is_locked)
+        return true;
+    if (!mole_lock_try(&arena->lock))
+        return false;
+    arena->holder = mole_thread_self();
+    return true;
+}
+
 void mole_arena_leave(struct mole_arena *arena)
 {
     if (!arena->is_locked)

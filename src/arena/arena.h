@@ -11,10 +11,20 @@
 
 struct mole_arena {
     struct mole_lock lock;
-    uintptr_t holder;      /* under lock: mole_thread_self of who has it; 0: nobody */
-    bool is_locked;        /* const for the heap record's whole life */
-    bool is_executable;    /* const while the heap lives: so is all its memory */
-    bool has_grown;        /* under lock: it has, or had, more than its first run */
+    uintptr_t holder;   /* under lock: mole_thread_self of who has it; 0: nobody */
+    bool is_locked;     /* const for the heap record's whole life */
+    bool is_executable; /* const while the heap lives: so is all its memory */
+    bool has_grown;     /* under lock: it has, or had, more than its first run */
+
+    /*
+     * keeps_a: caches of the heap may keep free spans (tcache/large_cache.h).
+     *   writers  create clears it; who is the first to keep one sets it
+     *   readers  who looks for them
+     *   orders   relaxed: a hint
+     *   keeps    true from the first span kept on while the heap lives
+     */
+    _Atomic(bool) keeps_a;
+
     struct mole_run *runs; /* under lock: linked by next and prev */
 };
 
@@ -24,6 +34,9 @@ void mole_arena_init(struct mole_arena *arena, bool is_locked);
 /* Take and release the lock, if the arena uses it. */
 void mole_arena_enter(struct mole_arena *arena);
 void mole_arena_leave(struct mole_arena *arena);
+
+/* Take it if nobody has it: no waiting. */
+bool mole_arena_try(struct mole_arena *arena) mole_must_check;
 
 /*
  * A run of at least `chunks` chunks for the arena's heap, or NULL. `is_cut`: one chunk

@@ -9,7 +9,7 @@ static size_t live_bytes(const struct mole_span *span)
 {
     if (span->kind == MOLE_SPAN_LARGE) {
         size_t bytes = load_rlx(&span->bytes_a);
-        return bytes == MOLE_LARGE_FREE ? 0 : bytes;
+        return bytes == MOLE_LARGE_FREE ? 0 : bytes; /* since it was looked at */
     }
     size_t sum = 0;
     for (size_t index = 0; index < span->capacity; index++) {
@@ -20,9 +20,17 @@ static size_t live_bytes(const struct mole_span *span)
     return sum;
 }
 
+/* A cache's for its next large block: free memory that happens to be in the heap. */
+static bool is_kept(const struct mole_span *span)
+{
+    return span->kind == MOLE_SPAN_LARGE && load_rlx(&span->bytes_a) == MOLE_LARGE_FREE;
+}
+
 static void add_run(const struct mole_run *run, struct mole_census *census)
 {
     size_t bytes = (size_t)run->chunks * MOLE_CHUNK;
+    if (is_kept(mole_span_map_find(run->base)))
+        return;
     census->reserved_bytes += bytes;
     for (size_t offset = 0; offset < bytes;) {
         struct mole_span *span = mole_span_map_find(run->base + offset);

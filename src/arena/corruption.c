@@ -48,7 +48,8 @@ static const char *find_out(const struct mole_heap *heap, const void *address)
 {
     struct mole_span *span = mole_span_map_find(address);
     size_t index;
-    if (span == &mole_span_nobody || span->kind == MOLE_SPAN_NONE)
+    if (span == &mole_span_nobody || span->kind == MOLE_SPAN_NONE ||
+        (span->kind == MOLE_SPAN_LARGE && load_rlx(&span->bytes_a) == MOLE_LARGE_FREE))
         return "no block is there, or not any more";
     if (span->heap != heap)
         return span->heap->is_sized ? "it belongs to another heap" : "it is malloc's";

@@ -74,6 +74,7 @@ static void publish(struct mole_heap *heap)
     store_rlx(&heap->frees_a, 0);
     memset(heap->stolen, 0, sizeof heap->stolen);
     heap->arena.has_grown = false;
+    store_rlx(&heap->arena.keeps_a, false);
     uint64_t id = mole_heap_new_id();
     uint64_t mode = heap->checks ? MOLE_MODE_CHECKED : 0;
     store_rel(&heap->word_a, id | mode); /* HB-HEAP-1 */

@@ -19,6 +19,26 @@ static size_t chunks_for(size_t bytes)
     return bytes ? (bytes - 1) / MOLE_CHUNK + 1 : 1;
 }
 
+void mole_large_unmark(struct mole_span *span)
+{
+    struct mole_run *run = span->run;
+    bool is_plain = span->base == run->base && run->chunks <= MOLE_LARGE_MOST;
+    span->mark = 0;
+    span->capacity = is_plain ? (uint16_t)run->chunks : MOLE_LARGE_ODD;
+}
+
+/* The span has the run from now on, its block from `base` on. */
+static void settle(struct mole_span *span, struct mole_run *run, char *base)
+{
+    span->base = base;
+    span->run = run;
+    span->pages = run->chunks * MOLE_CHUNK_PAGES;
+    span->room = (size_t)(mole_run_end(run) - base);
+    span->capacity = MOLE_LARGE_ODD;
+    if (!span->mark)
+        mole_large_unmark(span);
+}
+
 void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
                        size_t bytes, size_t align, bool zero)
 {
@@ -35,14 +55,11 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
         mole_span_give(span);
         return NULL;
     }
-    span->base = (char *)mole_round_up((uintptr_t)run->base, align);
+    span->mark = 0;
+    settle(span, run, (char *)mole_round_up((uintptr_t)run->base, align));
     span->owner = &mole_owner_nobody;
     span->heap = heap;
-    span->run = run;
-    span->pages = run->chunks * MOLE_CHUNK_PAGES;
-    span->room = (size_t)(run->base + (size_t)run->chunks * MOLE_CHUNK - span->base);
     span->kind = MOLE_SPAN_LARGE;
-    span->mark = 0;
     store_rlx(&span->bytes_a, bytes);
     if (zero && !run->is_zero)
         memset(span->base, 0, bytes);
@@ -50,17 +67,25 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
     return span->base;
 }
 
+void mole_large_release(struct mole_heap *heap, struct mole_pool_slots *slots,
+                        struct mole_span *span, bool is_clean)
+{
+    struct mole_run *run = span->run;
+    store_rlx(&span->bytes_a, MOLE_LARGE_FREE);
+    mole_arena_enter(&heap->arena); /* for a census, too */
+    mole_span_unmap(span);
+    mole_arena_unlink(&heap->arena, run);
+    mole_arena_leave(&heap->arena);
+    mole_span_give(span);
+    run->is_zero = is_clean ? MOLE_RUN_EMPTIED : 0;
+    mole_arena_return(&heap->arena, slots, run);
+}
+
 void mole_large_free(struct mole_heap *heap, struct mole_pool_slots *slots,
                      struct mole_span *span)
 {
-    struct mole_run *run = span->run;
     add_rlx(&heap->frees_a, 1);
-    store_rlx(&span->bytes_a, MOLE_LARGE_FREE);
-    mole_arena_enter(&heap->arena); /* for a census */
-    mole_span_unmap(span);
-    mole_arena_leave(&heap->arena);
-    mole_span_give(span);
-    mole_arena_give(&heap->arena, slots, run);
+    mole_large_release(heap, slots, span, false);
 }
 
 void mole_large_resize(struct mole_span *span, size_t bytes)
@@ -146,10 +171,7 @@ struct mole_run *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots 
     struct mole_run *from = span->run;
     mole_arena_enter(&heap->arena); /* for a census */
     mole_span_map_clear(span->base, 1);
-    span->base = to->base;
-    span->run = to;
-    span->pages = to->chunks * MOLE_CHUNK_PAGES;
-    span->room = (size_t)to->chunks * MOLE_CHUNK;
+    settle(span, to, to->base);
     store_rlx(&span->bytes_a, bytes);
     mole_span_map_set(span->base, 1, span);
     mole_arena_leave(&heap->arena);

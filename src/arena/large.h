@@ -10,6 +10,12 @@
 #include "arena/heap.h"
 
 /*
+ * A large span's `capacity` is its chunks if a cache may keep it once it is free, else
+ * ODD: it has more, its block is not at their start, or spies are to hear of the free.
+ */
+enum { MOLE_LARGE_MOST = 16, MOLE_LARGE_ODD };
+
+/*
  * A block of `bytes`, aligned to `align` (a power of two), zeroed on demand; or NULL.
  */
 void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
@@ -18,6 +24,13 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
 /* Free the live block of a large span. */
 void mole_large_free(struct mole_heap *heap, struct mole_pool_slots *slots,
                      struct mole_span *span);
+
+/* Spies have heard of all there is to hear of this block. */
+void mole_large_unmark(struct mole_span *span);
+
+/* Give a large span and its run back; `is_clean`: all of it reads as zero. */
+void mole_large_release(struct mole_heap *heap, struct mole_pool_slots *slots,
+                        struct mole_span *span, bool is_clean);
 
 /*
  * Set the size within span->room. New bytes are not cleared; pages no longer used may go.

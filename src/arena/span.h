@@ -48,7 +48,7 @@ struct mole_span {
     char *base;               /* const while mapped: the first block */
     uint64_t recip;           /* const while mapped: 2^64 / block_bytes, rounded up */
     uint32_t block_bytes;     /* const while mapped */
-    uint16_t capacity;        /* const while mapped: blocks */
+    uint16_t capacity;        /* const while mapped: blocks; large: see large.h */
     uint8_t class;            /* const while mapped */
     uint8_t kind;             /* const while mapped: enum mole_span_kind */
     struct mole_heap *heap;   /* const while mapped */

@@ -92,6 +92,22 @@ static __attribute__((noinline)) void *alloc_watched(size_t bytes)
     return likely(block) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
 }
 
+/* Requests for pages of their own, or for nothing; inside of an operation. */
+static __attribute__((noinline)) void *alloc_large(size_t bytes,
+                                                   struct mole_tcache *cache)
+{
+    void *block;
+    bool is_done = likely(load_acq_folded(&direct_limit_a)) && /* HB-GATE-2 */
+                   mole_large_cache_take(&cache->large, bytes,
+                                         mole_round_up(bytes, MOLE_PAGE), &block);
+    mole_tcache_leave(cache);
+    if (likely(is_done))
+        return block;
+    return MOLE_HAS_SPIES && !load_acq(&direct_limit_a) /* HB-GATE-2 */
+               ? alloc_watched(bytes)
+               : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
+}
+
 /*
  * Requests above the direct sizes that still come from slabs: one step longer, inside of
  * an operation.
@@ -101,8 +117,10 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes,
 {
     void *block;
     size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */
-    bool is_done = likely(bytes - 1 < MOLE_SLAB_MAX && limit) &&
-                   mole_head_pop(cache->current[mole_size_class_of(bytes)], &block);
+    if (unlikely(bytes - 1 >= MOLE_SLAB_MAX))
+        return alloc_large(bytes, cache);
+    bool is_done =
+        likely(limit) && mole_head_pop(cache->current[mole_size_class_of(bytes)], &block);
     mole_tcache_leave(cache);
     if (likely(is_done))
         return block;
@@ -170,6 +188,20 @@ static mole_slow void free_counted_down(struct mole_tcache *cache, struct mole_s
     mole_tcache_leave(cache);
 }
 
+/* A large block, inside the operation that free began. */
+static __attribute__((noinline, used)) void
+free_large(void *block, struct mole_span *span, size_t unused, struct mole_tcache *cache)
+{
+    (void)unused; /* keeps the cache in its register */
+    bool is_kept = likely(span->heap == cache->owner.heap) &&
+                   mole_large_cache_put(&cache->large, span, block);
+    if (likely(is_kept))
+        cache->frees++;
+    mole_tcache_leave(cache);
+    if (unlikely(!is_kept))
+        free_slow(block);
+}
+
 /*
  * A block of another thread's slab, most likely: into a batch, inside the operation that
  * free began. Anything else goes the long way.
@@ -178,8 +210,7 @@ static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
                                                   struct mole_span *span, void *block)
 {
     size_t index;
-    bool is_remote = span->heap && span->heap == cache->owner.heap &&
-                     span->kind == MOLE_SPAN_SLAB &&
+    bool is_remote = span->kind == MOLE_SPAN_SLAB && span->heap == cache->owner.heap &&
                      mole_span_index(span, block, &index) && index < span->capacity &&
                      mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
     if (likely(is_remote))
@@ -205,7 +236,10 @@ void MALLOC_NAME(free)(void *block)
         goto slow;
     struct mole_span *span = load_acq(&view.table[page]); /* HB-MAP-1 */
     if (unlikely(span->owner != &cache->owner)) {
-        free_remote(cache, span, block);
+        if (span->kind == MOLE_SPAN_LARGE)
+            free_large(block, span, (size_t)view.table, cache);
+        else
+            free_remote(cache, span, block);
         return;
     }
     size_t index;

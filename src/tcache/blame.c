@@ -42,7 +42,8 @@ void mole_block_blame(const char *call, const void *address)
 {
     struct mole_span *span = mole_span_map_find(address);
     size_t index;
-    if (span == &mole_span_nobody || span->kind == MOLE_SPAN_NONE)
+    if (span == &mole_span_nobody || span->kind == MOLE_SPAN_NONE ||
+        (span->kind == MOLE_SPAN_LARGE && load_rlx(&span->bytes_a) == MOLE_LARGE_FREE))
         mole_die("invalid %s of %p: no block is there, or not any more", call, address);
     if (span->heap != mole_process_malloc_heap())
         mole_die("invalid %s of %p: it belongs to a heap, use HeapFree", call, address);

@@ -43,9 +43,11 @@ static size_t large_bytes(const struct mole_heap *heap, size_t bytes)
 static void *try_alloc(struct mole_use *use, unsigned class, size_t bytes, size_t align,
                        bool zero)
 {
-    if (class == MOLE_CLASS_COUNT)
-        return mole_large_alloc(use->heap, use->slots, large_bytes(use->heap, bytes),
-                                align, zero);
+    if (class == MOLE_CLASS_COUNT) {
+        bytes = large_bytes(use->heap, bytes);
+        void *kept = mole_large_cache_reuse(use->cache, bytes, align, zero);
+        return kept ? kept : mole_large_alloc(use->heap, use->slots, bytes, align, zero);
+    }
     void *block = use->cache ? alloc_in_slab(use, class, bytes) : NULL;
     return block && zero ? memset(block, 0, bytes) : block;
 }
@@ -55,7 +57,8 @@ static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t 
                                    size_t align, bool zero)
 {
     struct mole_heap *heap = use->heap;
-    if (!heap->arena.is_locked || bytes > mole_region_reserved())
+    if (bytes > mole_region_reserved() ||
+        (!heap->arena.is_locked && !mole_large_cache_reclaim(heap, use->slots)))
         return NULL;
     void *block = mole_tcache_alloc_from_orphans(
         heap, use->slots, mole_thread_self_in(heap), class, mark_of(heap, class, bytes));
@@ -158,7 +161,7 @@ static void free_in_slab(struct mole_use *use, struct mole_span *span, void *blo
 static void free_plain(struct mole_use *use, struct mole_span *span, void *block)
 {
     if (span->kind == MOLE_SPAN_LARGE)
-        mole_large_free(span->heap, use->slots, span);
+        mole_large_cache_free(use->cache, use->slots, span);
     else if (span->kind == MOLE_SPAN_FIXED)
         mole_fixed_cache_free(span->heap, use->cache, block);
     else
@@ -189,7 +192,7 @@ static struct mole_tcache *cache_for(const struct mole_span *span)
     bool is_slab = span->kind == MOLE_SPAN_SLAB;
     if (is_slab && mole_thread_owns(span->owner))
         return (struct mole_tcache *)(void *)span->owner;
-    return (is_slab ? mole_thread_cache_to_free : mole_thread_cache)(span->heap);
+    return (is_slab ? mole_thread_cache_to_free : mole_thread_cache_at_hand)(span->heap);
 }
 
 bool mole_block_free(struct mole_span *span, void *block, unsigned how)

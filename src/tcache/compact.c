@@ -24,6 +24,7 @@ void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots)
         mole_slab_collect(cache, slots);
         mole_slab_retire_current(cache, slots);
     }
+    (void)mole_large_cache_reclaim(heap, slots);
 }
 
 /* What the cache has free, in an operation of its owner's. */
@@ -65,6 +66,7 @@ void mole_compact_malloc(void)
     struct mole_use use = mole_thread_begin_with(heap, mole_thread_cache(heap), false);
     if (use.cache)
         give_back(&use);
+    (void)mole_large_cache_reclaim(heap, use.slots);
     mole_thread_end(&use);
     (void)mole_compact_orphans();
 }

@@ -141,13 +141,19 @@ static struct mole_heap *create_process_heap(void)
     return heap;
 }
 
+/* What is laid by outside of the pool. */
+static size_t release(bool all)
+{
+    return mole_spare_release(all) + mole_large_cache_pass(all);
+}
+
 /* Bring everything up, or what is still missing after an earlier failure. */
 static bool start(void)
 {
     static bool has_hooks;
     if (!mole_region_init() || !mole_meta_init())
         return false;
-    mole_pool_call_for_spares(mole_spare_release);
+    mole_pool_call_for_spares(release);
     if (!process_heap)
         process_heap = create_process_heap();
     if (!malloc_heap)

@@ -2,6 +2,7 @@
 #include "tcache/rebuild.h"
 
 #include "arena/inbox.h"
+#include "arena/large.h"
 #include "arena/span_map.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
@@ -95,9 +96,16 @@ static void visit_cut_run(struct mole_heap *heap, struct mole_pool_slots *slots,
     }
 }
 
+/* Kept by a cache, or on its way: no cache knows of it any more. */
+static bool is_free(const struct mole_span *span)
+{
+    return load_rlx(&span->bytes_a) == MOLE_LARGE_FREE;
+}
+
 static void reset(struct mole_tcache *cache)
 {
     store_rlx(&cache->owner.woken_a, NULL); /* visit lists anew */
+    mole_large_cache_forget(cache);
     if (!cache->is_torn)
         return;
     cache->page_runs = NULL;
@@ -126,6 +134,8 @@ void mole_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slots)
             visit_cut_run(heap, slots, run);
         else if (span->owner != &mole_owner_nobody)
             visit(cache, slots, span);
+        else if (span->kind == MOLE_SPAN_LARGE && is_free(span))
+            mole_large_release(heap, slots, span, false);
     }
     for (owner = mole_heap_owners(heap); owner; owner = owner->next) {
         struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;

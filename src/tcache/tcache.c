@@ -86,6 +86,8 @@ uint64_t mole_tcache_destroy(struct mole_owner *owners)
         struct mole_tcache *cache = (struct mole_tcache *)(void *)owners;
         owners = owners->next;
         frees += mole_tcache_frees(cache);
+        if (unlikely(cache->large.is_used))
+            mole_large_cache_drop(cache, NULL);
         empty(cache);
         mole_meta_push(cache->home, &cache->owner.meta);
     }

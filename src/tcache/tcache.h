@@ -20,6 +20,7 @@
 #include "arena/fixed.h"
 #include "arena/size_class.h"
 #include "base/draw.h"
+#include "tcache/large_cache.h"
 
 enum {
     MOLE_BATCHES =
@@ -72,6 +73,7 @@ struct mole_tcache {
     struct mole_draw draw; /* bytes until a block is one of a sample */
     bool is_torn;          /* in a fork's child: to be rebuilt from the tables */
     struct mole_fixed_cache fixed; /* of a fixed-size heap; else unused */
+    struct mole_large_cache large;
 };
 
 /* The current slab where there is none: never has a free block. */

@@ -123,6 +123,13 @@ struct mole_tcache *mole_thread_cache(struct mole_heap *heap)
     return kept ? kept->cache : NULL;
 }
 
+struct mole_tcache *mole_thread_cache_at_hand(struct mole_heap *heap)
+{
+    if (heap->arena.is_locked)
+        return mole_thread_cache(heap);
+    return (struct mole_tcache *)(void *)mole_heap_owners(heap);
+}
+
 /* Whether the thread used the heap so often that a cache of its own pays. */
 static bool comes_often(struct mole_thread *thread, struct mole_heap *heap)
 {

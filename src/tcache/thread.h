@@ -128,6 +128,9 @@ bool mole_thread_owns(const struct mole_owner *owner);
 /* The thread's own cache in the heap, or NULL. For frees of other owners' blocks. */
 struct mole_tcache *mole_thread_cache(struct mole_heap *heap);
 
+/* The same, or that of a HEAP_NO_SERIALIZE heap. */
+struct mole_tcache *mole_thread_cache_at_hand(struct mole_heap *heap);
+
 /*
  * The same, made when the thread comes often: one that only frees has batches, too. NULL
  * also while it is new to the heap or ending.

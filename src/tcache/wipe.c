@@ -117,6 +117,7 @@ uint64_t mole_wipe_cache(struct mole_tcache *cache, struct mole_pool_slots *slot
         cache->empty_pages = 0;
     }
     if (unlikely(has_grown)) {
+        mole_large_cache_drop(cache, slots);
         frees = mole_tcache_frees(cache);
         wipe_rest(cache, slots);
     }

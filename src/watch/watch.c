@@ -40,14 +40,6 @@ static bool counts_out(struct mole_draw *draw, size_t bytes)
     return true;
 }
 
-/* The cache whose countdown an operation of this thread uses; NULL: there is none yet. */
-static struct mole_tcache *cache_of(struct mole_heap *heap)
-{
-    if (heap->arena.is_locked)
-        return mole_thread_cache(heap);
-    return (struct mole_tcache *)(void *)mole_heap_owners(heap);
-}
-
 /* For a thread without a cache: each operation by itself. */
 static bool is_picked_alone(struct mole_draw *draw, size_t bytes)
 {
@@ -69,7 +61,7 @@ static uint64_t pick(struct mole_heap *heap, size_t bytes, uint64_t mark)
 {
     if (heap->fixed || !(mole_mode_of(heap) & MOLE_MODE_SAMPLED))
         return mark; /* a mark needs pages of its own */
-    struct mole_tcache *cache = cache_of(heap);
+    struct mole_tcache *cache = mole_thread_cache_at_hand(heap);
     struct mole_draw alone;
     struct mole_draw *draw = cache ? &cache->draw : &alone;
     if (cache ? !counts_out(draw, bytes) : !is_picked_alone(draw, bytes))
@@ -82,6 +74,7 @@ static void mark_block(const void *block, size_t bytes, uint64_t mark)
 {
     struct mole_span *span = mole_span_map_find(block);
     span->mark = mark;
+    span->capacity = MOLE_LARGE_ODD;
     span->marked_bytes = bytes;
 }
 

@@ -17,8 +17,9 @@ enum {
     MEDIUM = 3000,       /* in a slab, but beyond the direct sizes */
     HALF_BATCH = 8192,   /* two fill a batch */
     WHOLE_BATCH = 20000, /* one does */
-    LARGE = 100000,      /* a run of its own: takes the arena's lock */
-    ROUND_OPERATIONS = 16,
+    LARGE = 100000,      /* a run of its own, kept when it is free */
+    HUGE = 2 << 20,      /* one that is not: takes the arena's lock */
+    ROUND_OPERATIONS = 20,
 };
 
 static HANDLE heap;  /* everybody's */
@@ -130,9 +131,11 @@ static void do_round(void)
     heap_pair(SMALL);
     heap_pair(MEDIUM);
     heap_pair(LARGE);
+    heap_pair(HUGE);
     malloc_pair(SMALL);
     malloc_pair(MEDIUM);
     malloc_pair(LARGE);
+    malloc_pair(HUGE);
     heap_free_other(&to_worker[HEAP_SMALL]);
     heap_free_other(&to_worker[HEAP_BATCH]);
     malloc_free_other(&to_worker[MALLOC_SMALL]);

@@ -126,6 +126,7 @@ static void add_pool(struct figures *figures)
 static struct figures take_figures(void)
 {
     struct figures figures = {.lost = mole_pages_lost()};
+    (void)mole_large_cache_pass(true); /* what caches keep is free */
     for (struct mole_heap *each = mole_heap_first(); each; each = mole_heap_next(each))
         if (load_rlx(&each->word_a))
             for (const struct mole_run *run = each->arena.runs; run; run = run->next)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""The mutants of large spans that caches keep, and the tests that kill them: mutants.py."""
+
+# Arguments of mutants.Test.
+TESTS = {
+    "unit/large_cache": ("plain", "tests/unit/large_cache_test.c", 60),
+    "large_step": ("plain", "tests/race/large_step.c", 240),
+}
+
+HEADER = "src/tcache/large_cache.h"
+SOURCE = "src/tcache/large_cache.c"
+
+# Arguments of mutants.Mutant.
+MUTANTS = [
+    ("kept_live", "a large block that is kept stays live", [
+        (HEADER, "    store_rlx(&span->bytes_a, MOLE_LARGE_FREE);\n", ""),
+    ], ["unit/large_cache"]),
+    ("kept_twice", "a large block that is kept can be freed again", [
+        (HEADER, "load_rlx_folded(&span->bytes_a) == MOLE_LARGE_FREE", "false"),
+    ], ["unit/large_cache"]),
+    ("kept_inside", "an address on a large block's first page frees it", [
+        (HEADER, "span->base != block ||", ""),
+    ], ["unit/large_cache"]),
+    ("kept_elsewhere", "HeapFree keeps large blocks of other heaps", [
+        ("src/api/heap.c", "mole_owner_is_key(handle) && span->heap == cache->owner.heap)",
+         "mole_owner_is_key(handle))"),
+    ], ["unit/large_cache"]),
+    ("kept_dirty", "a zeroed block is what an earlier one left there", [
+        (SOURCE, "zero && state_of(kept) != MOLE_LARGE_CLEAN", "false"),
+    ], ["unit/large_cache"]),
+    ("kept_young", "the first pass gives the pages of what is kept back", [
+        (SOURCE, "state_of(kept) == MOLE_LARGE_READY && !pass->all", "false"),
+    ], ["unit/large_cache"]),
+    ("kept_for_good", "passes leave what caches keep", [
+        ("src/tcache/process.c", " + mole_large_cache_pass(all)", ""),
+    ], ["unit/large_cache"]),
+    ("kept_without_end", "caches keep spans of all sizes", [
+        (SOURCE, "    if (sum > MOLE_LARGE_KEPT)\n        return false;\n", ""),
+    ], ["unit/large_cache"]),
+    ("kept_first", "sizes that are not used any more keep their room", [
+        (SOURCE, "            age(cache, slots, &large->slot_a[i]);\n", ""),
+    ], ["unit/large_cache"]),
+    ("kept_code", "heaps whose memory executes keep spans", [
+        (SOURCE, " || heap->arena.is_executable)", ")"),
+    ], ["unit/large_cache"]),
+    ("kept_odd", "spans whose block does not start their run are kept", [
+        ("src/arena/large.c", "span->base == run->base && run->chunks <= MOLE_LARGE_MOST",
+         "run->chunks <= MOLE_LARGE_MOST"),
+    ], ["unit/large_cache"]),
+    ("kept_over_compacting", "HeapCompact leaves what caches keep", [
+        ("src/tcache/compact.c", "    (void)mole_large_cache_reclaim(heap, slots);\n", ""),
+    ], ["unit/large_cache"]),
+    ("kept_in_need", "a heap without a lock that finds no memory leaves what it keeps", [
+        ("src/tcache/block.c",
+         "(!heap->arena.is_locked && !mole_large_cache_reclaim(heap, use->slots))",
+         "!heap->arena.is_locked"),
+    ], ["unit/large_cache"]),
+    ("kept_over_fork", "a fork's child does not look for what other threads keep", [
+        ("src/tcache/rebuild.c",
+         "        else if (span->kind == MOLE_SPAN_LARGE && is_free(span))\n"
+         "            mole_large_release(heap, slots, span, false);\n", ""),
+    ], ["unit/large_cache"]),
+    ("kept_counted", "HeapSummary counts what caches keep", [
+        ("src/arena/census.c", "    if (is_kept(mole_span_map_find(run->base)))\n"
+         "        return;\n", ""),
+    ], ["unit/large_cache"]),
+    ("dropped_in_use", "a heap ends with a span that a pass is busy with", [
+        (SOURCE, "if (state_of(kept) == MOLE_LARGE_BUSY && !run)", "if (false)"),
+    ], ["large_step"]),
+    ("reclaimed_in_use", "a span is taken from the pass that is busy with it", [
+        (SOURCE, "while (span_in(kept) && state_of(kept) != MOLE_LARGE_BUSY)",
+         "while (span_in(kept))"),
+    ], ["large_step"]),
+]
