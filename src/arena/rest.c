@@ -36,10 +36,10 @@ struct mole_owner *mole_rest_begin(struct mole_heap *heap)
     if (unlikely(has_more)) /* thieves, and threads that end, look in under the lock */
         mole_arena_enter(&heap->arena);
     store_rlx(&heap->word_a, 0);
-    struct mole_owner *others = part(heap, first);
     if (unlikely(has_more))
         mole_arena_leave(&heap->arena);
     mole_hold_await();
+    struct mole_owner *others = part(heap, first); /* nobody walks the list any more */
     mole_mode_deny(first);
     if (unlikely(has_more)) {
         store_rlx(&heap->orphans_a, 0);
