@@ -4,6 +4,9 @@
 # Arguments of mutants.Test.
 TESTS = {
     "unit/slab": ("plain", "tests/unit/slab_test.c"),
+    "unit/holes": ("plain", "tests/unit/holes_test.c"),
+    "unit/sweep": ("plain", "tests/unit/sweep_test.c"),
+    "holes": ("plain", "tests/race/holes.c", 120),
 }
 
 # What is in another thread's batch is not live, either.
@@ -41,4 +44,71 @@ MUTANTS = [
     ("rebuilt_in_order", "the order of a slab that was rebuilt after a fork is believed", [
         ("src/tcache/rebuild.c", "        mole_usage_note(cache, span, 1);", "       "),
     ], ["unit/wipe"]),
+    ("holes_under_ends", "a page that only the end of a live block lies in is a hole", [
+        ("src/arena/holes.c", "units |= units_between(index * bytes / unit, last);",
+         "units |= units_between(index * bytes / unit, index * bytes / unit);"),
+    ], ["unit/holes", "holes"]),
+    ("holes_behind_edges", "a block on the edge of two pages is passed over", [
+        ("src/arena/holes.c", "            index = next - 1;\n", "            index = next;\n"),
+    ], ["unit/holes"]),
+    ("holes_anew", "holes are given back again and again", [
+        ("src/arena/holes.c", " & ~span->purged;", ";"),
+    ], ["unit/holes"]),
+    ("refused_holes", "a hole that the system refused counts as given back", [
+        ("src/arena/holes.c", "            continue; /* refused: resident still */\n",
+         "            ;\n"),
+    ], ["unit/holes"]),
+    ("checked_holes", "what checked heaps write into free blocks is given back", [
+        ("src/arena/holes.c", "    if (span->heap->checks)\n        return 0;\n", ""),
+    ], ["unit/holes"]),
+    ("young_holes", "slabs lose their holes at once", [
+        ("src/tcache/sweep.c", " >= MOLE_SWEEP_AGE;", " >= 0;"),
+    ], ["unit/sweep"]),
+    ("looked_at_always", "slabs with many live blocks are looked at in each sweep", [
+        ("src/tcache/sweep.c", "    if (span->countdown > span->look_at)\n        return 0;\n", ""),
+    ], ["unit/sweep"]),
+    ("looked_at_once", "slabs are looked at only once", [
+        ("src/tcache/sweep.c", "(span->countdown * 3 / 4)", "0"),
+    ], ["unit/sweep"]),
+    ("endless_steps", "a step goes through all slabs", [
+        ("src/tcache/sweep.c", "slabs < MOLE_SWEEP_SLABS && pages < MOLE_SWEEP_PAGES", "true"),
+    ], ["unit/sweep"]),
+    ("endless_sweeps", "one sweep follows the other", [
+        ("src/tcache/sweep.c", "        if (sweep->began == sweep->now)\n            return;\n",
+         ""),
+    ], ["unit/sweep"]),
+    ("purged_for_good", "what was given back and used again is not given back", [
+        ("src/tcache/sweep.c", "    span->purged = 0;\n", ""),
+    ], ["unit/sweep"]),
+    ("swept_when_gone", "the sweep goes on in a slab that went", [
+        ("src/tcache/slab.c", "    mole_sweep_forget(cache, span);\n", ""),
+    ], ["unit/sweep"]),
+    ("newest_first", "the sweep begins with the slab that is used next", [
+        ("src/tcache/slab.c", "    span->prev = next ? next->prev : span;\n",
+         "    span->prev = span;\n"),
+    ], ["unit/sweep"]),
+    ("unswept_shrinking", "slabs that become partial make no steps", [
+        ("src/tcache/slab.c", "        retire(cache, slots, span);\n    mole_sweep_go_on(cache);\n",
+         "        retire(cache, slots, span);\n"),
+    ], ["unit/sweep"]),
+    ("unswept_growing", "slabs that are made make no steps", [
+        ("src/tcache/slab.c", "    mole_sweep_go_on(cache);\n    return span;\n",
+         "    return span;\n"),
+    ], ["unit/sweep"]),
+    ("uncompacted_holes", "HeapCompact leaves holes", [
+        ("src/tcache/compact.c", "        (void)mole_sweep_all(cache);\n", ""),
+    ], ["unit/sweep"]),
+    ("untrimmed_holes", "malloc_trim leaves holes", [
+        ("src/tcache/compact.c", "    return mole_sweep_all(use->cache);\n", "    return 0;\n"),
+    ], ["unit/sweep"]),
+    ("sweep_of_the_dead", "a heap that lives again goes on with the sweep of before", [
+        ("src/tcache/wipe.c", "    mole_sweep_end(cache);\n", ""),
+    ], ["unit/sweep"]),
+    ("sweep_of_another", "a new cache goes on with the sweep of the record's last one", [
+        ("src/tcache/tcache.c", "    mole_sweep_init(cache);\n", ""),
+        ("src/tcache/wipe.c", "    mole_sweep_end(cache);\n", ""),
+    ], ["unit/sweep"]),
+    ("sweep_after_fork", "a rebuilt cache goes on with the sweep of before", [
+        ("src/tcache/rebuild.c", "    mole_sweep_end(cache);\n", ""),
+    ], ["unit/sweep"]),
 ]

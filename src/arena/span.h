@@ -108,13 +108,18 @@ struct mole_span {
 
     /*
      * bytes_a: large: the requested size, or MOLE_LARGE_FREE.
-     *   writers  whoever allocates, resizes or frees the block: the client excludes
-     *            others
+     *   writers  who allocates, resizes or frees the block: the client excludes others
      *   readers  the same; whole-heap inspection
      *   orders   relaxed
      *   keeps    <= room while live
      */
-    _Atomic(size_t) bytes_a;
+    union {
+        _Atomic(size_t) bytes_a;
+        struct { /* owner only: of a partial slab, see tcache/sweep.h and holes.h */
+            uint16_t listed, look_at;
+            uint32_t purged;
+        };
+    };
 
     /*
      * entry_a: the table, see the top of this file.
@@ -161,20 +166,14 @@ mole_hot bool mole_span_entry_is_live(uint16_t entry)
     return (int16_t)entry < 0;
 }
 
-/*
- * The live block at `address`, whatever its span: its requested size, or MOLE_LARGE_FREE
- * where no live block starts. Reads only descriptors.
- */
+/* Requested size of the live block at `address`; MOLE_LARGE_FREE where none starts. */
 size_t mole_span_bytes(const struct mole_span *span, const void *address);
 
 /* A descriptor for a slab or, with capacity 0, a large span; or NULL. */
 struct mole_span *mole_span_take(size_t capacity) mole_must_check;
 void mole_span_give(struct mole_span *span);
 
-/*
- * Make `span` a slab of `pages` pages at `base` cut into blocks of `class`, empty, with
- * nothing on its free list, and put it in the span map.
- */
+/* Make `span` a slab at `base`, empty, and its free list too; put it in the span map. */
 void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
                         unsigned class, struct mole_owner *owner, struct mole_run *run);
 

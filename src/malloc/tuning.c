@@ -29,11 +29,11 @@ int MALLOC_NAME(malloc_trim)(size_t pad)
     int saved = errno;
     size_t given = 0;
     if (mole_process_start()) {
-        mole_compact_malloc();
+        given = mole_compact_malloc();
         struct mole_pool_slots *slots = mole_thread_slots();
         if (slots)
             mole_pool_drain(slots);
-        given = mole_pool_purge();
+        given += mole_pool_purge();
     }
     errno = saved;
     return given > 0;

@@ -4,6 +4,7 @@
 #include "tcache/fixed_cache.h"
 #include "tcache/process.h"
 #include "tcache/slab.h"
+#include "tcache/sweep.h"
 #include "tcache/thread.h"
 
 void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots)
@@ -23,16 +24,18 @@ void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots)
         struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
         mole_slab_collect(cache, slots);
         mole_slab_retire_current(cache, slots);
+        (void)mole_sweep_all(cache);
     }
     (void)mole_large_cache_reclaim(heap, slots);
 }
 
-/* What the cache has free, in an operation of its owner's. */
-static void give_back(struct mole_use *use)
+/* What the cache has free, in an operation of its owner's. Returns the holes' pages. */
+static size_t give_back(struct mole_use *use)
 {
     mole_tcache_flush(use->cache);
     mole_slab_collect(use->cache, use->slots);
     mole_slab_retire_current(use->cache, use->slots);
+    return mole_sweep_all(use->cache);
 }
 
 static void make_lean(struct mole_heap *heap, struct mole_owner *owner)
@@ -40,7 +43,7 @@ static void make_lean(struct mole_heap *heap, struct mole_owner *owner)
     struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
     struct mole_use use = mole_thread_begin_with(heap, cache, false);
     use.is_borrowed = true;
-    give_back(&use);
+    (void)give_back(&use);
     store_rlx(&owner->is_lean_a, true);
     mole_thread_end(&use);
 }
@@ -60,13 +63,13 @@ size_t mole_compact_orphans(void)
     return count;
 }
 
-void mole_compact_malloc(void)
+size_t mole_compact_malloc(void)
 {
     struct mole_heap *heap = mole_process_malloc_heap();
     struct mole_use use = mole_thread_begin_with(heap, mole_thread_cache(heap), false);
-    if (use.cache)
-        give_back(&use);
+    size_t pages = use.cache ? give_back(&use) : 0;
     (void)mole_large_cache_reclaim(heap, use.slots);
     mole_thread_end(&use);
     (void)mole_compact_orphans();
+    return pages;
 }

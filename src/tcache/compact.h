@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Compacting: what lies in caches, batches and inboxes goes back to its slabs, and slabs
- * that turn out to be empty go back to the pool. Blocks are neither moved nor touched.
+ * that turn out to be empty go back to the pool, pages of others without a live block to
+ * the system. Live blocks are neither moved nor touched.
  */
 #pragma once
 
@@ -21,6 +22,7 @@ size_t mole_compact_orphans(void);
 
 /*
  * What the calling thread's cache and those without a thread have free in malloc's heap
- * is given back. By any thread, once malloc's heap is there.
+ * is given back. Returns how many pages of its slabs with live blocks went. By any
+ * thread, once malloc's heap is there.
  */
-mole_shared void mole_compact_malloc(void);
+mole_shared size_t mole_compact_malloc(void);

@@ -6,6 +6,7 @@
 #include "arena/span_map.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
+#include "tcache/sweep.h"
 #include "tcache/usage.h"
 
 static void rebuild(struct mole_tcache *cache, struct mole_pool_slots *slots,
@@ -110,6 +111,7 @@ static void reset(struct mole_tcache *cache)
         return;
     cache->page_runs = NULL;
     cache->empty_pages = 0;
+    mole_sweep_end(cache);
     store_rlx(&cache->owner.busy_a, 0);
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
         cache->batch[i].span = NULL;

@@ -9,6 +9,7 @@
 #include "tcache/order.h"
 #include "tcache/page_run.h"
 #include "tcache/steal.h"
+#include "tcache/sweep.h"
 #include "tcache/usage.h"
 
 void mole_slab_arm(struct mole_tcache *cache, struct mole_span *span, int32_t frees)
@@ -63,22 +64,26 @@ void mole_slab_make_partial(struct mole_tcache *cache, struct mole_span *span,
 {
     store_rlx(&span->state_a, MOLE_SPAN_PARTIAL);
     mole_slab_arm(cache, span, used);
-    struct mole_span **head = &cache->partial[span->class];
-    span->prev = NULL;
-    span->next = *head;
-    if (span->next)
-        span->next->prev = span;
-    *head = span;
+    mole_sweep_note(cache, span);
+    struct mole_span *next = cache->partial[span->class];
+    span->next = next;
+    span->prev = next ? next->prev : span;
+    if (next)
+        next->prev = span;
+    cache->partial[span->class] = span;
 }
 
 void mole_slab_unlist(struct mole_tcache *cache, struct mole_span *span)
 {
-    if (span->prev)
-        span->prev->next = span->next;
+    mole_sweep_forget(cache, span);
+    struct mole_span **head = &cache->partial[span->class];
+    if (span == *head)
+        *head = span->next;
     else
-        cache->partial[span->class] = span->next;
-    if (span->next)
-        span->next->prev = span->prev;
+        span->prev->next = span->next;
+    struct mole_span *behind = span->next ? span->next : *head; /* head->prev: the last */
+    if (behind)
+        behind->prev = span->prev;
     span->next = span->prev = NULL;
 }
 
@@ -140,6 +145,7 @@ static struct mole_span *create(struct mole_tcache *cache, struct mole_pool_slot
     mole_arena_leave(arena);
     if (cache->slabs[class] < UINT8_MAX)
         cache->slabs[class]++;
+    mole_sweep_go_on(cache);
     return span;
 }
 
@@ -194,6 +200,7 @@ static void list_full(struct mole_tcache *cache, struct mole_pool_slots *slots,
     mole_slab_make_partial(cache, span, used);
     if (used == 0)
         retire(cache, slots, span);
+    mole_sweep_go_on(cache);
 }
 
 void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots *slots,

@@ -5,6 +5,7 @@
 
 #include "arena/mode.h"
 #include "tcache/fixed_cache.h"
+#include "tcache/sweep.h"
 
 struct mole_meta_stack mole_tcache_shared;
 static struct mole_meta_stack unkept;
@@ -55,6 +56,7 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     cache->page_runs = NULL;
     cache->frees = 0;
     cache->is_torn = false;
+    mole_sweep_init(cache);
     mole_fixed_cache_init(cache, heap->fixed);
     store_rlx(&cache->owner.is_lean_a, false);
     store_rel(&cache->owner.thread_a, thread); /* HB-OWNER-1 */

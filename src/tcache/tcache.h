@@ -54,6 +54,15 @@ struct mole_fixed_cache {
     uint32_t first[MOLE_DIRECT_COUNT]; /* by granules less one */
 };
 
+/* Where a cache's sweep is: sweep.h. Owner only. Ticks are times MOLE_PASS_MS. */
+struct mole_sweep {
+    struct mole_span *next; /* in the class; NULL: it is done */
+    uint32_t now;           /* tick of the last step; 0: none yet */
+    uint32_t began;         /* tick of the sweep's first step */
+    uint8_t class;          /* MOLE_SLAB_CLASSES: there is no sweep under way */
+    uint8_t wait;           /* calls to mole_sweep_go_on until the next step */
+};
+
 struct mole_tcache {
     struct mole_owner owner;
 
@@ -72,6 +81,7 @@ struct mole_tcache {
         *home;             /* where the record goes when its heap ends, see create */
     struct mole_draw draw; /* bytes until a block is one of a sample */
     bool is_torn;          /* in a fork's child: to be rebuilt from the tables */
+    struct mole_sweep sweep;
     struct mole_fixed_cache fixed; /* of a fixed-size heap; else unused */
     struct mole_large_cache large;
 };

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
+#include "tcache/sweep.h"
 
 /* A slab with more blocks than that on its list, ever, goes. */
 enum { MOST_BLOCKS = MOLE_PAGE / MOLE_ALIGN };
@@ -62,6 +63,12 @@ static void drop_slab(struct mole_tcache *cache, struct mole_pool_slots *slots,
     mole_slab_destroy(cache, slots, span);
 }
 
+static void drop_lists(struct mole_tcache *cache)
+{
+    memset(cache->partial, 0, sizeof cache->partial);
+    mole_sweep_end(cache);
+}
+
 /* Its slabs are wiped or dropped. */
 static void wipe_home(struct mole_tcache *cache, struct mole_pool_slots *slots,
                       struct mole_run *home)
@@ -80,7 +87,7 @@ static void wipe_home(struct mole_tcache *cache, struct mole_pool_slots *slots,
         }
     }
     if (unlikely(had_list))
-        memset(cache->partial, 0, sizeof cache->partial);
+        drop_lists(cache);
 }
 
 /* The same for what lies outside of the home run, which goes with the runs. */
@@ -92,7 +99,7 @@ static void wipe_rest(struct mole_tcache *cache, struct mole_pool_slots *slots)
         if (span->run != heap->home)
             mole_slab_drop_current(cache, class);
     }
-    memset(cache->partial, 0, sizeof cache->partial);
+    drop_lists(cache);
     memset(cache->batch, 0, sizeof cache->batch);
     mole_rest_shrink(heap, slots);
     cache->page_runs = NULL;
