@@ -28,6 +28,7 @@ import mutants_global
 import mutants_instructions
 import mutants_large
 import mutants_oracle
+import mutants_realloc
 import mutants_record
 import mutants_slabs
 import mutants_spare
@@ -596,12 +597,6 @@ MUTANTS = [
         ("src/arena/large.c", "        mole_span_give(span);\n        return NULL;\n",
          "        return NULL;\n"),
     ], ["inject"]),
-    Mutant("interior_realloc", "realloc stays at an address inside a block", [
-        ("src/malloc/malloc.c",
-         "               mole_span_index(span, block, &index) &&\n               mole_span_entry",
-         "               (mole_span_index(span, block, &index), true) &&\n"
-         "               mole_span_entry"),
-    ], ["unit/malloc"]),
     Mutant("left_behind", "a run keeps pages behind those that were moved away", [
         ("src/arena/large.c", "    if (bytes == moved ||", "    if (bytes >= moved ||"),
     ], ["unit/large"]),
@@ -860,8 +855,8 @@ MUTANTS = [
     ], ["top_sites"]),
 ]
 for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
-               mutants_instructions, mutants_large, mutants_oracle, mutants_record, mutants_slabs,
-               mutants_spare, mutants_storm):
+               mutants_instructions, mutants_large, mutants_oracle, mutants_realloc,
+               mutants_record, mutants_slabs, mutants_spare, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

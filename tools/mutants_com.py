@@ -112,7 +112,8 @@ MUTANTS = [
         ("src/api/heap.c", "        mole_com_freed(block);\n", "        (void)block;\n"),
     ], ["api/malloc_spy_revoke"]),
     ("com_heap_realloc", "HeapReAlloc of a spyed block leaves its record behind", [
-        ("src/api/heap.c", "is_recorded(heap) ? mole_com_resizing(lpMem) : NULL", "NULL"),
+        ("src/api/heap_realloc.c",
+         "mole_call_is_recorded(heap) ? mole_com_resizing(lpMem) : NULL", "NULL"),
     ], ["api/malloc_spy_revoke"]),
     ("com_unwatched", "the process heap keeps its fast paths while a spy is there", [
         ("src/spy/com.c", "    com.world->watch();\n    store_rel(&mole_com_spy_a, (",

@@ -31,7 +31,7 @@ MUTANTS = [
         ("src/api/exception.c", "    mole_last_error_fail(codes[code].error);\n", ""),
     ], ["api/exception"]),
     ("null_does_not_raise", "HeapReAlloc of NULL does not raise", [
-        ("src/api/heap.c", "        return mole_exception_fail(&failure, ERROR_SUCCESS);\n",
+        ("src/api/heap_realloc.c", "        return mole_exception_fail(&failure, ERROR_SUCCESS);\n",
          "        return mole_last_error_clear(), NULL;\n"),
     ], ["api/exception"]),
     ("raise_in_operation", "an exception is raised inside of the operation", [
@@ -54,7 +54,7 @@ MUTANTS = [
          "    mh_exception_leave(frame);\n    (void)mole_grace_enter();\n    longjmp"),
     ], ["api/exception_held"]),
     ("raise_with_record", "an exception is raised before a COM spy's record is put back", [
-        ("src/api/heap.c", "    if (unlikely(record))\n        mole_com_resized",
+        ("src/api/heap_realloc.c", "    if (unlikely(record))\n        mole_com_resized",
          "    if (unlikely(record) && (block || !(dwFlags & HEAP_GENERATE_EXCEPTIONS)))\n"
          "        mole_com_resized"),
     ], ["api/exception_held"]),
@@ -101,7 +101,7 @@ MUTANTS = [
          "    if (!load_rlx(&ends_process_a) && what != is_free)\n        return;\n", ""),
     ], ["misuse/corruption"]),
     ("resize_goes_on", "HeapReAlloc does not end the process", [
-        ("src/api/heap.c", "    mole_corruption_blame(failure->heap, failure->function, "
+        ("src/api/heap_realloc.c", "    mole_corruption_blame(failure->heap, failure->function, "
          "failure->block);\n", ""),
     ], ["misuse/corruption"]),
     ("active_at_17", "17 allocations activate a heap", [

@@ -44,7 +44,7 @@ MUTANTS = [
         ("src/api/exception.c", "{(DWORD)STATUS_NO_MEMORY,", "{(DWORD)STATUS_ACCESS_VIOLATION,"),
     ], ["oracle/heap_exceptions"]),
     ("oracle_raised_freed", "HeapReAlloc that raises has freed the block", [
-        ("src/api/heap.c", "    return is_gone ? refuse(&failure)\n",
+        ("src/api/heap_realloc.c", "    return is_gone ? refuse(&failure)\n",
          "    if (dwFlags & HEAP_GENERATE_EXCEPTIONS)\n"
          "        (void)HeapFree(hHeap, 0, lpMem);\n"
          "    return is_gone ? refuse(&failure)\n"),

@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "api/exception.h"
-#include "api/handle.h"
-#include "api/heap_check.h"
+#include "api/heap_call.h"
 #include "api/heap_walk.h"
 #include "api/last_error.h"
 #include "arena/corruption.h"
@@ -24,14 +23,6 @@
 #include "watch/fast.h"
 #include "watch/watch.h"
 
-/* What a call's flags mean for its operation. */
-static unsigned how_of(DWORD flags)
-{
-    return (flags & HEAP_ZERO_MEMORY ? MOLE_BLOCK_ZERO : 0u) |
-           (flags & HEAP_REALLOC_IN_PLACE_ONLY ? MOLE_BLOCK_IN_PLACE : 0u) |
-           (flags & HEAP_NO_SERIALIZE ? MOLE_BLOCK_UNGATED : 0u);
-}
-
 /* The same for one that only reads: it waits at the gate here. */
 static struct mole_heap *heap_to_read(HANDLE handle, DWORD flags)
 {
@@ -39,16 +30,6 @@ static struct mole_heap *heap_to_read(HANDLE handle, DWORD flags)
     if (heap && !(flags & HEAP_NO_SERIALIZE))
         mole_gate_pass(heap, false);
     return heap;
-}
-
-/* The live block's span; NULL: the call is refused. `heap` may be NULL. */
-static struct mole_span *find(struct mole_heap *heap, const void *block, DWORD flags,
-                              enum mole_heap_check_call call)
-{
-    struct mole_span *span = heap ? mole_block_find(heap, block) : NULL;
-    if (likely(!heap || !heap->checks))
-        return span;
-    return mole_heap_check_found(heap, span, block, flags, call) ? span : NULL;
 }
 
 static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
@@ -59,7 +40,7 @@ static mole_slow LPVOID alloc_slow(HANDLE handle, DWORD flags, SIZE_T bytes)
         return mole_exception_fail(&failure, ERROR_INVALID_HANDLE);
     void *block = NULL;
     if (likely(!heap->checks) || mole_heap_check_all(heap, flags))
-        block = mole_watch_alloc(heap, bytes, MOLE_ALIGN, how_of(flags));
+        block = mole_watch_alloc(heap, bytes, MOLE_ALIGN, mole_call_how(flags));
     return block ? block : mole_exception_fail(&failure, ERROR_NOT_ENOUGH_MEMORY);
 }
 
@@ -184,12 +165,6 @@ slow:
     return alloc_further(hHeap, dwFlags, dwBytes, 0, cache);
 }
 
-/* Whether the block may have a record of the COM spy's. */
-static bool is_recorded(const struct mole_heap *heap)
-{
-    return unlikely(mole_com_wants()) && heap == mole_process_heap();
-}
-
 /* What is to be freed is no live block of the heap, which may be NULL. */
 static mole_slow BOOL refuse_free(const struct mole_heap *heap, const void *block)
 {
@@ -204,10 +179,10 @@ static mole_slow BOOL free_slow(HANDLE handle, DWORD flags, LPVOID block)
     if (!block)
         return TRUE;
     struct mole_heap *heap = mole_handle_heap(handle);
-    struct mole_span *span = find(heap, block, flags, MOLE_CHECK_FREE);
-    if (span && is_recorded(heap))
+    struct mole_span *span = mole_call_find(heap, block, flags, MOLE_CHECK_FREE);
+    if (span && mole_call_is_recorded(heap))
         mole_com_freed(block);
-    if (span && mole_watch_free(span, block, how_of(flags)))
+    if (span && mole_watch_free(span, block, mole_call_how(flags)))
         return TRUE;
     return refuse_free(heap, block);
 }
@@ -221,8 +196,8 @@ static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
     size_t index;
     if (unlikely(!mole_fast_finds(span, handle, &gone, &index)))
         return free_slow(handle, flags, block);
-    if (likely(
-            mole_fast_free(mole_spy_here(), span, handle, &gone, index, how_of(flags))))
+    if (likely(mole_fast_free(mole_spy_here(), span, handle, &gone, index,
+                              mole_call_how(flags))))
         return TRUE;
     /* A callback, or another thread meanwhile, was faster. */
     return refuse_free(mole_handle_heap(handle), span->base + index * span->block_bytes);
@@ -333,41 +308,10 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
     return TRUE;
 }
 
-/* What is to be resized is no live block of the heap. */
-static mole_slow void *refuse(const struct mole_failure *failure)
-{
-    mole_corruption_blame(failure->heap, failure->function, failure->block);
-    return mole_exception_fail(failure, ERROR_INVALID_PARAMETER);
-}
-
-LPVOID WINAPI HeapReAlloc(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem, SIZE_T dwBytes)
-{
-    struct mole_heap *heap = mole_handle_heap(hHeap);
-    const struct mole_failure failure = {"HeapReAlloc", hHeap, heap,
-                                         dwFlags,       lpMem, dwBytes};
-    if (!heap)
-        return mole_exception_fail(&failure, ERROR_INVALID_HANDLE);
-    if (!lpMem)
-        return mole_exception_fail(&failure, ERROR_SUCCESS);
-    struct mole_span *span = find(heap, lpMem, dwFlags, MOLE_CHECK_RESIZE);
-    if (!span)
-        return refuse(&failure);
-    struct mole_record *record = is_recorded(heap) ? mole_com_resizing(lpMem) : NULL;
-    void *block = mole_watch_resize(span, lpMem, dwBytes, how_of(dwFlags));
-    /* Gone: freed by who had the heap while this call waited. */
-    bool is_gone = !block && !mole_block_find(heap, lpMem);
-    if (unlikely(record))
-        mole_com_resized(record, block, is_gone);
-    if (block)
-        return block;
-    return is_gone ? refuse(&failure)
-                   : mole_exception_fail(&failure, ERROR_NOT_ENOUGH_MEMORY);
-}
-
 SIZE_T WINAPI HeapSize(HANDLE hHeap, DWORD dwFlags, LPCVOID lpMem)
 {
     struct mole_heap *heap = heap_to_read(hHeap, dwFlags);
-    struct mole_span *span = find(heap, lpMem, dwFlags, MOLE_CHECK_SIZE);
+    struct mole_span *span = mole_call_find(heap, lpMem, dwFlags, MOLE_CHECK_SIZE);
     if (!span) {
         mole_last_error_fail_quietly(heap ? ERROR_INVALID_PARAMETER
                                           : ERROR_INVALID_HANDLE);

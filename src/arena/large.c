@@ -10,9 +10,6 @@
 /* Below this a copy costs less than moving pages. */
 enum { MOVE_LEAST = 256 * 1024 };
 
-/* Shrinking by this much or more gives the pages behind the block back at once. */
-enum { TRIM_LEAST = 256 * 1024 };
-
 /* At least one: an empty block has an address of its own, too. */
 static size_t chunks_for(size_t bytes)
 {
@@ -92,7 +89,7 @@ void mole_large_resize(struct mole_span *span, size_t bytes)
 {
     size_t old = mole_round_up(load_rlx(&span->bytes_a), MOLE_CHUNK);
     size_t kept = mole_round_up(mole_guard_padded(span->heap, bytes), MOLE_CHUNK);
-    if (old > kept && old - kept >= TRIM_LEAST)
+    if (old > kept && old - kept >= MOLE_LARGE_TRIM)
         mole_pages_purge(span->base + kept, old - kept);
     store_rlx(&span->bytes_a, bytes);
 }

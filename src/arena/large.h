@@ -8,6 +8,7 @@
 #pragma once
 
 #include "arena/heap.h"
+#include "arena/size_class.h"
 
 /*
  * A large span's `capacity` is its chunks if a cache may keep it once it is free, else
@@ -36,6 +37,27 @@ void mole_large_release(struct mole_heap *heap, struct mole_pool_slots *slots,
  * Set the size within span->room. New bytes are not cleared; pages no longer used may go.
  */
 void mole_large_resize(struct mole_span *span, size_t bytes);
+
+/* Shrinking by this much or more gives the pages behind the block back at once. */
+enum { MOLE_LARGE_TRIM = 256 * 1024 };
+
+/*
+ * The same for whatever is at `block`. False, and nothing has happened: it is no live
+ * large block, does not fit or would give pages back, should not be large any more, or
+ * spies are to hear of it.
+ */
+mole_hot bool mole_large_resize_here(struct mole_span *span, const void *block,
+                                     size_t bytes)
+{
+    if (span->kind != MOLE_SPAN_LARGE || span->base != block || span->mark)
+        return false;
+    size_t old = load_rlx(&span->bytes_a);
+    if (old == MOLE_LARGE_FREE || bytes <= MOLE_SLAB_MAX || bytes > span->room ||
+        bytes + MOLE_LARGE_TRIM < old + MOLE_CHUNK)
+        return false;
+    store_rlx(&span->bytes_a, bytes);
+    return true;
+}
 
 /*
  * Grow beyond span->room by moving the pages: the block is at span->base then. Returns

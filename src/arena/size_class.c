@@ -10,11 +10,3 @@ unsigned mole_size_class_aligned(size_t bytes, size_t align)
         class += 1;
     return class;
 }
-
-size_t mole_size_class_roomy(size_t old, size_t bytes)
-{
-    size_t roomy = old + old / 4;
-    if (bytes <= old || bytes > MOLE_SLAB_MAX || bytes >= roomy)
-        return bytes;
-    return roomy < MOLE_SLAB_MAX ? roomy : MOLE_SLAB_MAX;
-}

@@ -52,4 +52,10 @@ unsigned mole_size_class_aligned(size_t bytes, size_t align);
  * What to ask for when a block of `old` bytes moves because it grows to `bytes`: a
  * quarter more than it had, for what grows by little is likely to grow again.
  */
-size_t mole_size_class_roomy(size_t old, size_t bytes);
+static inline size_t mole_size_class_roomy(size_t old, size_t bytes)
+{
+    size_t roomy = old + old / 4;
+    if (bytes <= old || bytes > MOLE_SLAB_MAX || bytes >= roomy)
+        return bytes;
+    return roomy < MOLE_SLAB_MAX ? roomy : MOLE_SLAB_MAX;
+}

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "arena/large.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 #include "control/control.h"
@@ -269,26 +270,53 @@ void *MALLOC_NAME(calloc)(size_t count, size_t bytes)
     return block ? memset(block, 0, total) : NULL;
 }
 
+/* What realloc's short way finds. */
+enum resize {
+    RESIZED,  /* it stays where it is, */
+    TO_MOVE,  /* it is of a slab of the thread's, and is to move */
+    NOT_HERE, /* take the long way: nothing is known, and nothing has happened */
+};
+
 /*
- * Whether the block is of a slab of the thread's whose blocks have so many bytes, and not
- * twice as many: then it stays as it is.
+ * A block of a slab of the thread's stays if it has so many bytes and not more than twice
+ * as many. `*old` is what it has.
  */
-static bool stays(const void *block, size_t bytes)
+static enum resize try_small(const struct mole_span *span, const void *block,
+                             size_t bytes, size_t *old)
+{
+    size_t index;
+    if (unlikely(!mole_span_index(span, block, &index) ||
+                 !mole_span_entry_is_live(load_rlx(span->entry_a + index))))
+        return NOT_HERE;
+    *old = span->block_bytes;
+    if (bytes <= *old && (2 * bytes >= *old || *old <= 128))
+        return RESIZED;
+    return likely(load_acq(&direct_limit_a)) ? TO_MOVE : NOT_HERE; /* HB-GATE-2 */
+}
+
+/* A large one stays if it has room. */
+static enum resize try_large(struct mole_span *span, const void *block, size_t bytes,
+                             const struct mole_tcache *cache)
+{
+    bool stays = load_acq(&direct_limit_a) && /* HB-GATE-2 */
+                 span->heap == cache->owner.heap &&
+                 mole_large_resize_here(span, block, mole_round_up(bytes, MOLE_PAGE));
+    return likely(stays) ? RESIZED : NOT_HERE;
+}
+
+static enum resize try_resize(const void *block, size_t bytes, size_t *old)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
+    enum resize result = NOT_HERE;
     uintptr_t page;
-    size_t index;
     mole_tcache_enter(cache);
-    bool does = false;
     if (likely(mole_span_map_has(&view, block, &page))) {
         struct mole_span *span = load_acq(&view.table[page]); /* HB-MAP-1 */
-        does = span->owner == &cache->owner && bytes <= span->block_bytes &&
-               (2 * bytes >= span->block_bytes || span->block_bytes <= 128) &&
-               mole_span_index(span, block, &index) &&
-               mole_span_entry_is_live(load_rlx(span->entry_a + index));
+        result = span->owner == &cache->owner ? try_small(span, block, bytes, old)
+                                              : try_large(span, block, bytes, cache);
     }
     mole_tcache_leave(cache);
-    return does;
+    return result;
 }
 
 static __attribute__((noinline)) void *realloc_slow(void *block, size_t bytes)
@@ -311,11 +339,31 @@ static __attribute__((noinline)) void *realloc_slow(void *block, size_t bytes)
     return moved;
 }
 
+/* To another class, or to pages of its own. */
+static __attribute__((noinline)) void *move(void *block, size_t old, size_t bytes)
+{
+    int saved = errno;
+    void *to = MALLOC_NAME(malloc)(mole_size_class_roomy(old, bytes));
+    if (unlikely(!to)) {
+        errno = saved;
+        return realloc_slow(block, bytes); /* what shrinks may stay after all */
+    }
+    memcpy(to, block, old < bytes ? old : bytes);
+    MALLOC_NAME(free)(block);
+    return to;
+}
+
 void *MALLOC_NAME(realloc)(void *block, size_t bytes)
 {
-    if (likely(bytes) && likely(stays(block, bytes)))
+    size_t old;
+    switch (likely(bytes) ? try_resize(block, bytes, &old) : NOT_HERE) {
+    case RESIZED:
         return block;
-    return realloc_slow(block, bytes);
+    case TO_MOVE:
+        return move(block, old, bytes);
+    default:
+        return realloc_slow(block, bytes);
+    }
 }
 size_t MALLOC_NAME(malloc_usable_size)(void *block)
 {

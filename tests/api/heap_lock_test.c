@@ -161,33 +161,60 @@ enum { COLD, WARM, LOCKED };
 static atomic_int phase;
 
 /* One call alone under the lock, by a thread that has what the fast paths need. */
+static void wait_for_lock(void)
+{
+    atomic_store(&phase, WARM);
+    while (atomic_load(&phase) != LOCKED)
+        pause_shortly();
+}
+
 static bool alloc_warm(struct caller *caller)
 {
     const SIZE_T *bytes = caller->block;
     for (int i = 0; i < 100; i++)
         if (!HeapFree(caller->heap, 0, HeapAlloc(caller->heap, HEAP_ZERO_MEMORY, *bytes)))
             return false;
-    atomic_store(&phase, WARM);
-    while (atomic_load(&phase) != LOCKED)
-        pause_shortly();
+    wait_for_lock();
     return HeapAlloc(caller->heap, HEAP_ZERO_MEMORY, *bytes) != NULL;
+}
+
+static bool resize_warm(struct caller *caller)
+{
+    const SIZE_T *bytes = caller->block;
+    for (int i = 0; i < 100; i++)
+        if (!HeapFree(caller->heap, 0, HeapAlloc(caller->heap, 0, *bytes)))
+            return false;
+    void *block = HeapAlloc(caller->heap, 0, *bytes);
+    wait_for_lock();
+    return HeapReAlloc(caller->heap, 0, block, *bytes - 10) == block;
+}
+
+static void expect_warm_waits(HANDLE heap, bool (*call)(struct caller *), SIZE_T bytes)
+{
+    struct caller caller = {.heap = heap, .call = call, .block = &bytes};
+    atomic_store(&phase, COLD);
+    start(&caller);
+    while (atomic_load(&phase) != WARM)
+        pause_shortly();
+    lock(heap);
+    atomic_store(&phase, LOCKED);
+    expect_blocked(&caller);
+    unlock(heap);
+    expect_through(&caller);
 }
 
 HEAP_CASE(heap_lock, case_075_a_lock_stops_a_warm_thread_that_wants_zeros)
 {
     SIZE_T sizes[] = {100, 5000, 32768};
-    for (size_t i = 0; i < LENGTH(sizes); i++) {
-        struct caller caller = {.heap = heap, .call = alloc_warm, .block = &sizes[i]};
-        atomic_store(&phase, COLD);
-        start(&caller);
-        while (atomic_load(&phase) != WARM)
-            pause_shortly();
-        lock(heap);
-        atomic_store(&phase, LOCKED);
-        expect_blocked(&caller);
-        unlock(heap);
-        expect_through(&caller);
-    }
+    for (size_t i = 0; i < LENGTH(sizes); i++)
+        expect_warm_waits(heap, alloc_warm, sizes[i]);
+}
+
+HEAP_CASE(heap_lock, case_075_a_lock_stops_a_warm_thread_that_resizes)
+{
+    SIZE_T sizes[] = {100, 5000, 32768, 200000};
+    for (size_t i = 0; i < LENGTH(sizes); i++)
+        expect_warm_waits(heap, resize_warm, sizes[i]);
 }
 
 static bool use_unserialized(struct caller *caller)

@@ -4,9 +4,12 @@
  */
 #include "unit.h"
 
+#include <sys/mman.h>
+
 #include "../misuse/dying.h"
 #include "../race/bait.h"
 #include "../race/malloc_mode.h"
+#include "arena/large.h"
 #include "arena/region.h"
 #include "tcache/block.h"
 
@@ -247,4 +250,70 @@ Test(malloc, realloc_of_an_address_inside_a_block_dies_also_where_it_would_stay)
 {
     char *block = mh_malloc(100);
     require_death(resize_it, block + 16, "realloc of an interior address");
+}
+
+static void resize_large(void *pointer)
+{
+    mh_realloc(pointer, 100000);
+}
+
+Test(malloc, realloc_of_a_large_block_stays_where_it_has_room)
+{
+    char *block = mh_malloc(200000);
+    size_t room = span_of(block)->room;
+    require(room >= 200704 && mh_malloc_usable_size(block) == 200704, "its room");
+    stamp(block, 200000, 1);
+    require(mh_realloc(block, room) == block, "it has room for %zu bytes", room);
+    require(mh_malloc_usable_size(block) == room, "it did not grow");
+    require(mh_realloc(block, 100000) == block, "it is not much smaller");
+    require(mh_malloc_usable_size(block) == 102400, "it did not shrink");
+    char *grown = mh_realloc(block, room + 1);
+    require(grown && span_of(grown)->room > room, "it has no more room");
+    require(stamp_is_intact(grown, 100000, 1), "its contents changed");
+    char *small = mh_realloc(grown, 1000);
+    require(small && span_of(small)->kind == MOLE_SPAN_SLAB, "it is large still");
+    require(stamp_is_intact(small, 1000, 1), "its contents changed with it");
+}
+
+Test(malloc, realloc_gives_pages_back_where_a_block_shrinks_by_much)
+{
+    char *block = mh_malloc(4 * (size_t)MIB);
+    memset(block, 1, 4 * (size_t)MIB);
+    require(mh_realloc(block, MIB) == block, "it moved");
+    unsigned char is_resident;
+    require(mincore(block + MIB - MOLE_PAGE, MOLE_PAGE, &is_resident) == 0 && is_resident,
+            "a page of the block went");
+    require(mincore(block + 2 * MIB, MOLE_PAGE, &is_resident) == 0 && !is_resident,
+            "a page behind it stayed");
+}
+
+Test(malloc, realloc_of_a_large_block_that_is_free_dies)
+{
+    begin();
+    for (int has_mode = 0; has_mode < 2; has_mode++) {
+        malloc_switch(!has_mode);
+        char *block = get(200000);
+        mh_free(block);
+        require(span_of(block)->base == block, "no cache keeps the span");
+        require(!mole_large_resize_here(span_of(block), block, 100000), "it was resized");
+        require_death(resize_large, block, "realloc of a freed large block");
+        require_death(resize_large, (char *)get(200000) + 16, "an interior address");
+    }
+}
+
+Test(malloc, realloc_keeps_the_contents_and_errno_when_a_small_block_moves)
+{
+    begin();
+    for (size_t from = 16; from <= 32768; from *= 2)
+        for (size_t to = 16; to <= 131072; to *= 2) {
+            char *block = get(from);
+            stamp(block, from, to);
+            errno = ERRNO_SENTINEL;
+            block = mh_realloc(block, to);
+            require(block && errno == ERRNO_SENTINEL, "%zu to %zu: errno", from, to);
+            require(mh_malloc_usable_size(block) >= to, "%zu to %zu: size", from, to);
+            require(stamp_is_intact(block, from < to ? from : to, to) || from > to,
+                    "%zu to %zu: contents", from, to);
+            mh_free(block);
+        }
 }
