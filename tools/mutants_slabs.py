@@ -23,6 +23,10 @@ MUTANTS = [
     ("blocks_in_any_order", "blocks come back in the order they were freed in", [
         ("src/tcache/order.c", "    if (unlikely(span->link_key))\n", "    if (true)\n"),
     ], ["unit/slab"]),
+    ("parts_of_pages", "what shares a page of the system's with a hole goes with it", [
+        ("src/os/pages.c", "    if (((uintptr_t)start | bytes) & (getauxval(AT_PAGESZ) - 1))\n",
+         "    if (false)\n"),
+    ], ["unit/pages"]),
     ("forgotten_head", "blocks that come back to a slab do not become its head", [
         ("src/tcache/slab.c", "    mole_head_set(span, first);\n",
          "    span->free = first;\n"),

@@ -36,12 +36,9 @@ static bool resize_here(HANDLE handle, const void *block, SIZE_T bytes)
                mole_owner_is_key(handle) && mole_span_map_has(&mole_map, block, &page))) {
         struct mole_span *span = load_acq(&mole_map.table[page]); /* HB-MAP-1 */
         if (likely(span->owner == &cache->owner)) {
-            size_t room = span->block_bytes;
-            is_done =
-                bytes <= room &&
-                (2 * bytes >= room || room <= 128 || span->class == MOLE_CLASS_MIXED) &&
-                mole_span_index(span, block, &index) &&
-                mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
+            is_done = mole_block_suits(span, bytes) &&
+                      mole_span_index(span, block, &index) &&
+                      mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
             if (likely(is_done))
                 mole_exact_set(span, index, bytes);
         } else if (span->heap == cache->owner.heap) {

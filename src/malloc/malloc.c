@@ -277,10 +277,7 @@ enum resize {
     NOT_HERE, /* take the long way: nothing is known, and nothing has happened */
 };
 
-/*
- * A block of a slab of the thread's stays if it has so many bytes and not more than twice
- * as many. `*old` is what it has.
- */
+/* A block of a slab of the thread's. `*old` is what it has. */
 static enum resize try_small(const struct mole_span *span, const void *block,
                              size_t bytes, size_t *old)
 {
@@ -289,7 +286,7 @@ static enum resize try_small(const struct mole_span *span, const void *block,
                  !mole_span_entry_is_live(load_rlx(span->entry_a + index))))
         return NOT_HERE;
     *old = span->block_bytes;
-    if (bytes <= *old && (2 * bytes >= *old || *old <= 128))
+    if (mole_block_suits(span, bytes))
         return RESIZED;
     return likely(load_acq(&direct_limit_a)) ? TO_MOVE : NOT_HERE; /* HB-GATE-2 */
 }
@@ -365,6 +362,7 @@ void *MALLOC_NAME(realloc)(void *block, size_t bytes)
         return realloc_slow(block, bytes);
     }
 }
+
 size_t MALLOC_NAME(malloc_usable_size)(void *block)
 {
     struct mole_span *span =

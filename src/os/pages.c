@@ -2,6 +2,7 @@
 #include "os/pages.h"
 
 #include <errno.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -118,6 +119,9 @@ bool mole_pages_denies_execution(void)
 bool mole_pages_purge(void *start, size_t bytes)
 {
     int saved = errno;
+    /* The kernel would round up the length, and take what lies behind it. */
+    if (((uintptr_t)start | bytes) & (getauxval(AT_PAGESZ) - 1))
+        return false;
     bool done = !mole_pages_is_to_fail() && madvise(start, bytes, MADV_DONTNEED) == 0;
     errno = saved;
     return done;

@@ -25,7 +25,8 @@ bool mole_pages_set_executable(void *start, size_t bytes, bool on) mole_must_che
 bool mole_pages_denies_execution(void);
 
 /*
- * Drop the contents of committed pages: they stay usable and read as zero. False: kept.
+ * Drop the contents of committed pages: they stay usable and read as zero. False: kept,
+ * also when they are no whole pages of the system's, which may be larger than MOLE_PAGE.
  */
 bool mole_pages_purge(void *start, size_t bytes);
 

@@ -219,8 +219,7 @@ static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
         return true;
     if (how & MOLE_BLOCK_APART)
         return is_large;
-    return is_large ? bytes > MOLE_SLAB_MAX
-                    : span->class == MOLE_CLASS_MIXED || bytes >= room / 2 || room <= 128;
+    return is_large ? bytes > MOLE_SLAB_MAX : mole_block_suits(span, bytes);
 }
 
 static void resize_here(struct mole_span *span, const void *block, size_t bytes)

@@ -54,6 +54,17 @@ mole_slow mole_shared bool mole_block_free(struct mole_span *span, void *block,
 mole_shared size_t mole_block_room(const struct mole_span *span, const void *block);
 
 /*
+ * Whether a block of the slab may stay where it is with `bytes`: it has room for them,
+ * and would not waste half of that.
+ */
+mole_hot bool mole_block_suits(const struct mole_span *span, size_t bytes)
+{
+    size_t room = span->block_bytes;
+    return bytes <= room &&
+           (2 * bytes >= room || room <= 128 || span->class == MOLE_CLASS_MIXED);
+}
+
+/*
  * Resize such a block. Its address after that, or NULL: nothing happened. Clearing is
  * part of it, as the gate sees it.
  */

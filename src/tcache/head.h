@@ -5,8 +5,8 @@
  *
  * A program that frees a block and then asks for another of its size gets back the
  * pointer itself. It need not wait until the index was computed from the address and the
- * address from the index, 20 cycles that nothing else fills: such a pair takes 5.3 ns
- * instead of 7.6. It costs three instructions, which is why HeapAlloc does without.
+ * address from the index, which nothing else fills: such a pair takes 5.3 ns instead of
+ * 7.6. It costs three instructions, which is why HeapAlloc does without.
  */
 #pragma once
 

@@ -76,6 +76,16 @@ Test(pages, committed_pages_are_zero_and_writable)
     memset(start, 1, BYTES);
 }
 
+/* What the kernel would make of it: the whole page goes. */
+Test(pages, a_part_of_a_page_is_not_purged)
+{
+    char *start = committed();
+    stamp(start, BYTES, 1);
+    require(!mole_pages_purge(start, MOLE_PAGE / 2), "half a page was purged");
+    require(!mole_pages_purge(start + MOLE_PAGE / 2, BYTES / 2), "from half a page on");
+    require(stamp_is_intact(start, BYTES, 1), "the contents changed");
+}
+
 Test(pages, purged_pages_are_zero_and_writable)
 {
     char *start = committed();
