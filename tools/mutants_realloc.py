@@ -38,7 +38,8 @@ MUTANTS = [
         (HEAP, "load_acq(&cache->owner.alloc_key_a) == handle && ", ""),
     ], ["api/heap_lock"]),
     ("resized_dead", "HeapReAlloc resizes a block that is free", [
-        (HEAP, " &&\n                      mole_span_entry_is_live(load_rlx(&span->entry_a[index]));",
+        (HEAP, " &&\n"
+               "                      mole_span_entry_is_live(load_rlx(&span->entry_a[index]));",
          ";"),
     ], ["misuse/heap_realloc"]),
     ("resized_interior", "HeapReAlloc resizes what is no block's address", [
