@@ -5,6 +5,7 @@
  *   compat:documents | compat:windows   which contract failures follow (last_error.h)
  *   global_flag:BITS                    checks of all heaps, as Windows' GlobalFlag has
  *                                       them (arena/guard.h)
+ *   huge_pages:off | huge_pages:on      whether the kernel may use huge pages for blocks
  *   purger:thread | purger:calls        give memory back by a thread of our own, once
  *                                       there are others; or only when something is freed
  *   unhandled:abort | unhandled:return  what an exception that nobody catches does
@@ -24,6 +25,7 @@
 #include "api/last_error.h"
 #include "api/stats.h"
 #include "arena/guard.h"
+#include "arena/region.h"
 #include "base/check.h"
 #include "tcache/process.h"
 #include "tcache/purger.h"
@@ -132,6 +134,16 @@ static bool take_compat(const struct option *option, bool apply)
     return true;
 }
 
+static bool take_huge_pages(const struct option *option, bool apply)
+{
+    bool on = is_value(option, "on");
+    if (!on && !is_value(option, "off"))
+        return false;
+    if (apply && mole_process_start())
+        mole_region_set_huge(on);
+    return true;
+}
+
 static bool take_purger(const struct option *option, bool apply)
 {
     bool by_thread = is_value(option, "thread");
@@ -166,9 +178,10 @@ static const struct {
     const char *key;
     bool (*take)(const struct option *option, bool apply);
 } takers[] = {
-    {"compat", take_compat},   {"global_flag", take_global_flag},
-    {"purger", take_purger},   {"unhandled", take_unhandled},
-    {"control", take_control}, {"stats", take_stats},
+    {"compat", take_compat},         {"global_flag", take_global_flag},
+    {"huge_pages", take_huge_pages}, {"purger", take_purger},
+    {"unhandled", take_unhandled},   {"control", take_control},
+    {"stats", take_stats},
 };
 
 static bool take(const struct option *option, bool apply)

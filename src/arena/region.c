@@ -79,6 +79,11 @@ bool mole_region_init(void)
     return false;
 }
 
+void mole_region_set_huge(bool on)
+{
+    mole_pages_set_huge(base, mole_region_reserved(), on);
+}
+
 /* What a step from `from` would commit: the more, the larger the region is already. */
 static size_t generous_target(size_t from, size_t least)
 {

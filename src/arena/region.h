@@ -20,6 +20,12 @@
 bool mole_region_init(void) mole_must_check;
 
 /*
+ * Whether pages of blocks may be huge that get resident from now on
+ * (mole_pages_set_huge). After mole_region_init; at any time.
+ */
+void mole_region_set_huge(bool on);
+
+/*
  * `chunks` new chunks in a row, zeroed, or NULL. Lock-free: a failed step means that
  * another thread took chunks.
  */

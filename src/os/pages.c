@@ -57,6 +57,13 @@ bool mole_pages_is_to_fail(void)
     return fail_at && (call == fail_at || (call > fail_at && load_rlx(&forever_a)));
 }
 
+void mole_pages_set_huge(void *start, size_t bytes, bool on)
+{
+    int saved = errno;
+    (void)!madvise(start, bytes, on ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    errno = saved;
+}
+
 /*
  * Before and behind each reservation, never usable; as large as a system's page may be.
  */
@@ -80,6 +87,7 @@ void *mole_pages_reserve(size_t bytes, size_t align)
     if (first > start)
         munmap(start, (size_t)(first - start));
     munmap(end, (size_t)(start + room - end));
+    mole_pages_set_huge(aligned, bytes, false);
     errno = saved;
     return aligned;
 }

@@ -49,6 +49,13 @@ enum mole_pages_moved {
  */
 enum mole_pages_moved mole_pages_move(void *from, void *to, size_t bytes) mole_must_check;
 
+/*
+ * Whether pages of the reservation that get resident from now on may be huge, as a hint:
+ * without effect where the kernel has none. At first they may not, whatever the system
+ * sets for programs that say nothing.
+ */
+void mole_pages_set_huge(void *start, size_t bytes, bool on);
+
 /* Give a whole reservation back. */
 void mole_pages_release(void *start, size_t bytes);
 

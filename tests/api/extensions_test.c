@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* molehill's own functions: mh_configure, mh_usable_size, mh_stats_get. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "foreign.h"
 
 Test(extensions, configure_refuses_what_it_does_not_know)
@@ -46,6 +51,41 @@ Test(extensions, configure_compat_windows_acts_as_the_environment_does)
     expect_last_error_and_errno("HeapAlloc of SIZE_MAX", ERROR_NOT_ENOUGH_MEMORY,
                                 (int)ERROR_NOT_ENOUGH_MEMORY);
     require(block == NULL, "SIZE_MAX bytes were allocated");
+}
+
+/* Whether the kernel notes `flag` for the mapping of `at` in /proc/self/smaps. */
+static bool is_mapped_with(const void *at, const char *flag)
+{
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    require(maps != NULL, "/proc/self/smaps cannot be read");
+    char line[512];
+    bool is_inside = false, is_found = false;
+    while (fgets(line, sizeof line, maps)) {
+        uintptr_t first, end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &first, &end) == 2)
+            is_inside = first <= (uintptr_t)at && (uintptr_t)at < end;
+        else if (is_inside && strncmp(line, "VmFlags:", 8) == 0)
+            is_found = strstr(line, flag) != NULL;
+    }
+    fclose(maps);
+    return is_found;
+}
+
+Test(extensions, blocks_lie_in_huge_pages_only_when_that_is_wanted)
+{
+    if (access("/sys/kernel/mm/transparent_hugepage/enabled", F_OK) != 0)
+        cr_skip_test("this kernel has no huge pages");
+    void *block = take(GetProcessHeap(), 0, 100);
+    require(is_mapped_with(block, " nh"), "nobody told the kernel to have none");
+    require(mh_configure("huge_pages:maybe") == -1, "huge_pages:maybe was accepted");
+    require(mh_configure("huge_pages:on") == 0, "huge_pages:on is not known");
+    require(is_mapped_with(block, " hg") && !is_mapped_with(block, " nh"),
+            "they are not allowed");
+    void *large = take(GetProcessHeap(), 0, 64 * MIB);
+    require(is_mapped_with(large, " hg"), "not for what was committed later");
+    require(mh_configure("huge_pages:off") == 0, "huge_pages:off is not known");
+    require(is_mapped_with(block, " nh") && is_mapped_with(large, " nh"),
+            "they are still allowed");
 }
 
 HEAP_CASE(extensions, usable_size_is_at_least_the_size_and_not_much_more)
