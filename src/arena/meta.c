@@ -12,15 +12,15 @@ enum {
 
 /*
  * Bucket sizes: the first ones are spans, whose tables of 32, 64, 96, 128 entries, then
- * four sizes an octave up to 4096 have one entry more; the rest powers of two for lists
- * that grow.
+ * four sizes an octave up to 4096 have one entry more, and a thread's cache; the rest
+ * powers of two for lists that grow.
  */
 static const uint32_t bucket_bytes[] = {
-    64,     128,     192,     256,     320,     384,      448,      512,
-    576,    640,     704,     832,     960,     1088,     1216,     1472,
-    1728,   1984,    2240,    2752,    3264,    3776,     4288,     5312,
-    6336,   7360,    8384,    16384,   32768,   65536,    131072,   262144,
-    524288, 1048576, 2097152, 4194304, 8388608, 16777216, 33554432, 67108864,
+    64,      128,     192,      256,      320,      384,    448,    512,     576,
+    640,     704,     832,      960,      1088,     1216,   1472,   1728,    1984,
+    2240,    2752,    3264,     3776,     4288,     4352,   5312,   6336,    7360,
+    8384,    16384,   32768,    65536,    131072,   262144, 524288, 1048576, 2097152,
+    4194304, 8388608, 16777216, 33554432, 67108864,
 };
 enum { BUCKET_COUNT = sizeof bucket_bytes / sizeof bucket_bytes[0] };
 

@@ -57,6 +57,16 @@ Test(tcache, pop_takes_the_block_pushed_last_first)
         require(pop(span) == blocks[i * 7 % COUNT], "not in reverse order of the pushes");
 }
 
+/* A process with many heaps has many of them: 960 bytes too much were a tenth of all. */
+Test(tcache, a_record_is_as_large_as_it_must_be)
+{
+    struct mole_meta *record =
+        mole_meta_take(MOLE_META_CACHE, sizeof(struct mole_tcache));
+    require(record != NULL, "no record");
+    require(mole_meta_bytes(record) < sizeof(struct mole_tcache) + MOLE_CACHE_LINE,
+            "%zu bytes for %zu", mole_meta_bytes(record), sizeof(struct mole_tcache));
+}
+
 Test(tcache, pop_and_push_leave_the_blocks_memory_alone)
 {
     struct mole_span *span = carved();
