@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Bugs of the short ways through realloc and HeapReAlloc, for mutants.py."""
+"""Bugs of the short ways through realloc, HeapReAlloc and malloc_usable_size, for
+mutants.py."""
 
 HEAP = "src/api/heap_realloc.c"
 LARGE = "src/arena/large.h"
 MALLOC = "src/malloc/malloc.c"
+USABLE = "src/malloc/usable.c"
 
 # Arguments of mutants.Test.
 TESTS = {
@@ -52,4 +54,24 @@ MUTANTS = [
     ("cleared_nothing", "HeapReAlloc leaves what HEAP_ZERO_MEMORY is to clear", [
         (HEAP, "likely(!(dwFlags & HEAP_ZERO_MEMORY)) && ", ""),
     ], ["api/heap_realloc"]),
+    ("usable_inside", "malloc_usable_size answers for an address inside a block", [
+        (USABLE, "!mole_span_index(span, block, &index) || !is_live(span, index)",
+         "(mole_span_index(span, block, &index), !is_live(span, index))"),
+    ], ["unit/malloc"]),
+    ("usable_dead", "malloc_usable_size answers for a block that is free", [
+        (USABLE, "&index) || !is_live(span, index)", "&index)"),
+    ], ["unit/malloc"]),
+    ("usable_dead_of_others", "malloc_usable_size answers for another thread's free block", [
+        (USABLE, "index < span->capacity && is_live(span, index))",
+         "index < span->capacity)"),
+    ], ["unit/malloc"]),
+    ("usable_inside_large", "malloc_usable_size answers for an address inside a large block", [
+        (USABLE, " && span->base == block)", ")"),
+    ], ["unit/malloc"]),
+    ("usable_dead_large", "malloc_usable_size answers for a large block that is free", [
+        (USABLE, "likely(bytes != MOLE_LARGE_FREE)", "likely(bytes)"),
+    ], ["unit/malloc"]),
+    ("usable_of_heaps", "malloc_usable_size answers for the block of a heap", [
+        (USABLE, "span->heap != heap", "!span->heap"),
+    ], ["unit/malloc"]),
 ]

@@ -27,17 +27,17 @@
 /*
  * The span map as free reads it, with a limit of its own, and the number of direct sizes.
  *   writers  whoever sets a mode of malloc's heap, the region as it grows
- *   readers  malloc, free
+ *   readers  malloc, free, malloc_usable_size
  *   orders   a mode is set first and then awaited through busy_a: HB-GATE-1, HB-GATE-2
  *   keeps    both limits are 0 while a mode is set, but for the view's while sampled
  */
-static struct mole_map_view view;
+struct mole_map_view mole_malloc_view;
 static _Atomic(size_t) direct_limit_a;
 
 /* The modes of malloc's heap are these now. */
 static void follow(unsigned modes)
 {
-    mole_span_map_switch(&view, !(modes & ~(unsigned)MOLE_MODE_SAMPLED));
+    mole_span_map_switch(&mole_malloc_view, !(modes & ~(unsigned)MOLE_MODE_SAMPLED));
     store_rel(&direct_limit_a, modes ? 0 : MOLE_DIRECT_COUNT); /* HB-GATE-2 */
 }
 
@@ -57,7 +57,7 @@ static bool start(void)
         return false;
     if (load_rlx(&is_begun_a) || !cas_acq(&is_begun_a, &is_begun, true))
         return true;
-    mole_span_map_follow(&view);
+    mole_span_map_follow(&mole_malloc_view);
     mole_mode_follow(mole_process_malloc_heap(), follow);
     return true;
 }
@@ -233,12 +233,12 @@ void MALLOC_NAME(free)(void *block)
     struct mole_tcache *cache = mole_tls.malloc_cache;
     mole_tcache_enter(cache);
     uintptr_t page;
-    if (unlikely(!mole_span_map_has(&view, block, &page)))
+    if (unlikely(!mole_span_map_has(&mole_malloc_view, block, &page)))
         goto slow;
-    struct mole_span *span = load_acq(&view.table[page]); /* HB-MAP-1 */
+    struct mole_span *span = load_acq(&mole_malloc_view.table[page]); /* HB-MAP-1 */
     if (unlikely(span->owner != &cache->owner)) {
         if (span->kind == MOLE_SPAN_LARGE)
-            free_large(block, span, (size_t)view.table, cache);
+            free_large(block, span, (size_t)mole_malloc_view.table, cache);
         else
             free_remote(cache, span, block);
         return;
@@ -307,8 +307,8 @@ static enum resize try_resize(const void *block, size_t bytes, size_t *old)
     enum resize result = NOT_HERE;
     uintptr_t page;
     mole_tcache_enter(cache);
-    if (likely(mole_span_map_has(&view, block, &page))) {
-        struct mole_span *span = load_acq(&view.table[page]); /* HB-MAP-1 */
+    if (likely(mole_span_map_has(&mole_malloc_view, block, &page))) {
+        struct mole_span *span = load_acq(&mole_malloc_view.table[page]); /* HB-MAP-1 */
         result = span->owner == &cache->owner ? try_small(span, block, bytes, old)
                                               : try_large(span, block, bytes, cache);
     }
@@ -363,7 +363,7 @@ void *MALLOC_NAME(realloc)(void *block, size_t bytes)
     }
 }
 
-size_t MALLOC_NAME(malloc_usable_size)(void *block)
+size_t mole_malloc_usable_slow(void *block)
 {
     struct mole_span *span =
         block && start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;

@@ -317,3 +317,65 @@ Test(malloc, realloc_keeps_the_contents_and_errno_when_a_small_block_moves)
             mh_free(block);
         }
 }
+
+enum { SIZES = LENGTH(misuse_sizes) };
+
+/* A block of each size, then once more: their slabs are not empty when the former go. */
+static const char *allocate_sizes(struct worker *worker)
+{
+    void **blocks = worker->shared;
+    for (size_t i = 0; i < (size_t)2 * SIZES; i++) {
+        blocks[i] = mh_malloc(misuse_sizes[i % SIZES]);
+        answer_unless(blocks[i], "no block");
+    }
+    return NULL;
+}
+
+/* The fast path's answers are those of the general case, whoever allocated the block. */
+Test(malloc, usable_size_is_that_of_the_slab_or_of_the_pages)
+{
+    void *blocks[2][2 * SIZES];
+    begin();
+    struct worker self = {.shared = blocks[0]};
+    require(!allocate_sizes(&self), "no memory");
+    run_workers(1, allocate_sizes, blocks[1]);
+    for (size_t who = 0; who < LENGTH(blocks); who++)
+        for (size_t i = 0; i < (size_t)2 * SIZES; i++) {
+            void *block = blocks[who][i];
+            size_t bytes = misuse_sizes[i % SIZES];
+            size_t room = mole_block_room(span_of(block), block);
+            size_t usable = mh_malloc_usable_size(block);
+            require(usable == room && usable >= bytes, "of %zu bytes, %zu: %zu, not %zu",
+                    bytes, who, usable, room);
+        }
+}
+
+Test(malloc, usable_size_of_what_is_no_block_dies)
+{
+    void *mine[2 * SIZES], *others[2 * SIZES];
+    begin();
+    struct worker self = {.shared = mine};
+    require(!allocate_sizes(&self), "no memory");
+    run_workers(1, allocate_sizes, others);
+    for (size_t i = 0; i < SIZES; i++) {
+        require_death(ask_it, (char *)mine[i] + 1, "inside a block");
+        require_death(ask_it, (char *)others[i] + 1, "inside another thread's block");
+        mh_free(mine[i]);
+        mh_free(others[i]);
+        require_death(ask_it, mine[i], "of a freed block");
+        require_death(ask_it, others[i], "of another thread's block, freed");
+    }
+    HANDLE heap = HeapCreate(0, 0, 0);
+    require_death(ask_it, HeapAlloc(heap, 0, 64), "of a heap's block");
+    require_death(ask_it, HeapAlloc(heap, 0, 100000), "of a heap's large block");
+}
+
+/* No child is asked: fork empties the cache that keeps the span. */
+Test(malloc, usable_size_of_a_freed_large_block_dies, .signal = SIGABRT)
+{
+    begin();
+    char *block = get(200000);
+    mh_free(block);
+    if (span_of(block)->base == block) /* the cache keeps the span */
+        mh_malloc_usable_size(block);
+}
