@@ -3,6 +3,7 @@
 
 # Arguments of mutants.Test.
 TESTS = {
+    "unit/refill": ("plain", "tests/unit/refill_test.c"),
     "unit/slab": ("plain", "tests/unit/slab_test.c"),
     "unit/holes": ("plain", "tests/unit/holes_test.c"),
     "unit/sweep": ("plain", "tests/unit/sweep_test.c"),
@@ -27,6 +28,30 @@ MUTANTS = [
         ("src/os/pages.c", "    if (((uintptr_t)start | bytes) & (getauxval(AT_PAGESZ) - 1))\n",
          "    if (false)\n"),
     ], ["unit/pages"]),
+    ("refill_of_its_own", "a refill passes over what other threads gave back", [
+        ("src/tcache/refill.c", " ||\n                 load_rlx(&cache->owner.woken_a)))", "))"),
+    ], ["unit/refill"]),
+    ("carved_last", "a slab with blocks never used is set aside", [
+        ("src/tcache/slab.h", " && span->fresh == span->capacity &&", " &&"),
+    ], ["unit/refill"]),
+    ("no_slab_set_aside", "a class that has no slab sets it aside", [
+        ("src/tcache/slab.h", " &&\n           span != &mole_tcache_none;", ";"),
+    ], ["unit/refill"]),
+    ("always_listed", "a full slab is listed though the current one has no block", [
+        ("src/tcache/slab.c", "        if (!replace_current(cache, span))\n", ""),
+    ], ["unit/refill"]),
+    ("eight_blocks_for_good", "slabs of large blocks do not grow", [
+        ("src/tcache/slab.c", "MOST_BLOCKS = 64", "MOST_BLOCKS = 8"),
+    ], ["unit/refill"]),
+    ("large_or_none", "no small slab is made when there is no memory for a large one", [
+        ("src/tcache/slab.c",
+         "    return create(cache, slots, class, pages_for(class, FIRST_BLOCKS));\n",
+         "    return create(cache, slots, class, slab_pages(cache, class));\n"),
+    ], ["unit/refill"]),
+    ("holes_of_small_slabs", "a bit stands for two pages of all larger slabs", [
+        ("src/arena/holes.h", "    return pages > 1 ? pages * MOLE_PAGE : MOLE_PAGE;",
+         "    return pages > 1 ? (size_t)2 * MOLE_PAGE : MOLE_PAGE;"),
+    ], ["unit/holes"]),
     ("forgotten_head", "blocks that come back to a slab do not become its head", [
         ("src/tcache/slab.c", "    mole_head_set(span, first);\n",
          "    span->free = first;\n"),

@@ -20,6 +20,7 @@
 #include "tcache/fixed_cache.h"
 #include "tcache/mixed.h"
 #include "tcache/process.h"
+#include "tcache/refill.h"
 #include "watch/fast.h"
 #include "watch/watch.h"
 
@@ -79,23 +80,38 @@ alloc_large(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
     return likely(is_done) ? block : alloc_slow(handle, flags, bytes);
 }
 
+/* The current slab of the class has no free block; inside of an operation. */
+static __attribute__((noinline)) LPVOID
+alloc_next(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
+{
+    unsigned class = mole_size_class_of(bytes);
+    struct mole_span *span = mole_refill_next(cache, class);
+    void *block;
+    bool is_done =
+        likely(span) && mole_tcache_pop(span, mole_exact_mark(class, bytes), &block);
+    mole_tcache_leave(cache);
+    return likely(is_done) ? block : alloc_slow(handle, flags, bytes);
+}
+
 /* Requests above the direct sizes, or of a young heap, mostly; inside of an operation. */
 static __attribute__((noinline)) LPVOID
 alloc_medium(HANDLE handle, DWORD flags, SIZE_T bytes, struct mole_tcache *cache)
 {
-    void *block = NULL;
-    bool is_done = false;
-    if (likely(load_acq(&cache->owner.alloc_key_a) == handle && /* HB-GATE-2 */
-               mole_owner_is_key(handle))) {
-        if (unlikely(bytes - 1 >= MOLE_SLAB_MAX))
-            return alloc_large(handle, flags, bytes, cache);
-        unsigned class = mole_size_class_of(bytes);
-        uint32_t mark = mole_exact_mark(class, bytes);
-        is_done = mole_tcache_pop(cache->current[class], mark, &block) ||
-                  mole_mixed_pop(cache, class, mark, &block);
+    void *block;
+    if (unlikely(load_acq(&cache->owner.alloc_key_a) != handle || /* HB-GATE-2 */
+                 !mole_owner_is_key(handle))) {
+        mole_tcache_leave(cache);
+        return alloc_sampled(handle, flags, bytes);
     }
+    if (unlikely(bytes - 1 >= MOLE_SLAB_MAX))
+        return alloc_large(handle, flags, bytes, cache);
+    unsigned class = mole_size_class_of(bytes);
+    uint32_t mark = mole_exact_mark(class, bytes);
+    if (!mole_tcache_pop(cache->current[class], mark, &block) &&
+        unlikely(!mole_mixed_pop(cache, class, mark, &block)))
+        return alloc_next(handle, flags, bytes, cache);
     mole_tcache_leave(cache);
-    return likely(is_done) ? block : alloc_sampled(handle, flags, bytes);
+    return block;
 }
 
 /*

@@ -4,10 +4,6 @@
 #include "arena/heap.h"
 #include "os/pages.h"
 
-enum { WORD_BITS = 32 };
-static_assert((size_t)8 * MOLE_SLAB_MAX <= (size_t)WORD_BITS * 2 * MOLE_PAGE,
-              "a slab has a bit for two pages");
-
 /*
  * purged_a: see mole_holes_purged.
  *   writers  mole_holes_purge
@@ -25,7 +21,7 @@ uint64_t mole_holes_purged(void)
 /* The units from `first` to `last`, both included. */
 static uint32_t units_between(size_t first, size_t last)
 {
-    return UINT32_MAX >> (WORD_BITS - 1 - (last - first)) << first;
+    return UINT32_MAX >> (MOLE_HOLES_BITS - 1 - (last - first)) << first;
 }
 
 /*
@@ -58,7 +54,7 @@ size_t mole_holes_purge(struct mole_span *span)
     while (holes) {
         unsigned first = (unsigned)__builtin_ctz(holes);
         uint32_t end = ~(holes >> first);
-        unsigned length = end ? (unsigned)__builtin_ctz(end) : WORD_BITS;
+        unsigned length = end ? (unsigned)__builtin_ctz(end) : MOLE_HOLES_BITS;
         uint32_t run = units_between(first, first + length - 1);
         holes &= ~run;
         if (!mole_pages_purge(span->base + first * unit, length * unit))

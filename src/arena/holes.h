@@ -12,12 +12,14 @@
 
 #include "arena/span.h"
 
-/*
- * What a bit of span->purged stands for: a page; of slabs of more than 32 pages, two.
- */
+/* Bits of span->purged. */
+enum { MOLE_HOLES_BITS = 32 };
+
+/* What a bit stands for: a page; of slabs of more pages, a 32nd of them. */
 static inline size_t mole_holes_unit(const struct mole_span *span)
 {
-    return span->pages > 32 ? (size_t)2 * MOLE_PAGE : MOLE_PAGE;
+    size_t pages = span->pages / MOLE_HOLES_BITS;
+    return pages > 1 ? pages * MOLE_PAGE : MOLE_PAGE;
 }
 
 /*

@@ -2,7 +2,7 @@
 /*
  * Aligned blocks. Alignments are treated as glibc does: one that is no power of two is
  * rounded up, but by posix_memalign, and EINVAL is only what has no power of two above
- * it.
+ * it. And the frees that are told a size, which nobody asks for.
  */
 #include <assert.h>
 #include <errno.h>
@@ -77,4 +77,17 @@ void *MALLOC_NAME(pvalloc)(size_t bytes)
     if (bytes > PTRDIFF_MAX - page)
         return fail(ENOMEM);
     return alloc_aligned(page, mole_round_up(bytes ? bytes : 1, page));
+}
+
+void MALLOC_NAME(free_sized)(void *block, size_t bytes)
+{
+    (void)bytes;
+    MALLOC_NAME(free)(block);
+}
+
+void MALLOC_NAME(free_aligned_sized)(void *block, size_t align, size_t bytes)
+{
+    (void)align;
+    (void)bytes;
+    MALLOC_NAME(free)(block);
 }

@@ -21,6 +21,7 @@
 #include "malloc/names.h"
 #include "tcache/head.h"
 #include "tcache/process.h"
+#include "tcache/refill.h"
 #include "watch/fast.h"
 #include "watch/watch.h"
 
@@ -109,6 +110,16 @@ static __attribute__((noinline)) void *alloc_large(size_t bytes,
                : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
 }
 
+/* The current slab of the class has no free block; inside of an operation. */
+static __attribute__((noinline)) void *alloc_next(size_t bytes, struct mole_tcache *cache)
+{
+    void *block;
+    struct mole_span *span = mole_refill_next(cache, mole_size_class_of(bytes));
+    bool is_done = likely(span) && mole_head_pop(span, &block);
+    mole_tcache_leave(cache);
+    return likely(is_done) ? block : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
+}
+
 /*
  * Requests above the direct sizes that still come from slabs: one step longer, inside of
  * an operation.
@@ -120,13 +131,15 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes,
     size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */
     if (unlikely(bytes - 1 >= MOLE_SLAB_MAX))
         return alloc_large(bytes, cache);
-    bool is_done =
-        likely(limit) && mole_head_pop(cache->current[mole_size_class_of(bytes)], &block);
+    if (unlikely(!limit)) {
+        mole_tcache_leave(cache);
+        return MOLE_HAS_SPIES ? alloc_watched(bytes)
+                              : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
+    }
+    if (unlikely(!mole_head_pop(cache->current[mole_size_class_of(bytes)], &block)))
+        return alloc_next(bytes, cache);
     mole_tcache_leave(cache);
-    if (likely(is_done))
-        return block;
-    return MOLE_HAS_SPIES && !limit ? alloc_watched(bytes)
-                                    : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
+    return block;
 }
 
 void *MALLOC_NAME(malloc)(size_t bytes)
@@ -137,10 +150,8 @@ void *MALLOC_NAME(malloc)(size_t bytes)
     if (unlikely(slot >= load_acq_folded(&direct_limit_a))) /* HB-GATE-2 */
         return alloc_medium(bytes, cache);
     void *block;
-    if (unlikely(!mole_head_pop(cache->direct[slot], &block))) {
-        mole_tcache_leave(cache);
-        return mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
-    }
+    if (unlikely(!mole_head_pop(cache->direct[slot], &block)))
+        return alloc_next(bytes, cache);
     mole_tcache_leave(cache);
     return block;
 }
@@ -380,17 +391,4 @@ void *MALLOC_NAME(reallocarray)(void *block, size_t count, size_t bytes)
     if (__builtin_mul_overflow(count, bytes, &total))
         return fail(ENOMEM);
     return MALLOC_NAME(realloc)(block, total);
-}
-
-void MALLOC_NAME(free_sized)(void *block, size_t bytes)
-{
-    (void)bytes;
-    MALLOC_NAME(free)(block);
-}
-
-void MALLOC_NAME(free_aligned_sized)(void *block, size_t align, size_t bytes)
-{
-    (void)align;
-    (void)bytes;
-    MALLOC_NAME(free)(block);
 }

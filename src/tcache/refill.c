@@ -4,6 +4,8 @@
  * first: what other threads gave back, a slab with free blocks, blocks never used, a new
  * slab.
  */
+#include "tcache/refill.h"
+
 #include "base/check.h"
 #include "tcache/empties.h"
 #include "tcache/hardened.h"
@@ -37,6 +39,18 @@ static struct mole_span *find_slab(struct mole_tcache *cache,
     if (other->free == MOLE_END)
         check(mole_span_carve(other));
     return other;
+}
+
+struct mole_span *mole_refill_next(struct mole_tcache *cache, unsigned class)
+{
+    struct mole_span *span = cache->current[class], *next = cache->partial[class];
+    if (unlikely(!next || next->free == MOLE_END || !mole_slab_is_used_up(span) ||
+                 load_rlx(&cache->owner.woken_a)))
+        return NULL;
+    mole_slab_unlist(cache, next);
+    mole_slab_make_full(cache, span);
+    mole_slab_make_current(cache, next);
+    return next;
 }
 
 /*

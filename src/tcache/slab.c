@@ -95,21 +95,30 @@ struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned clas
     return span;
 }
 
+/* Blocks of a class's first slab, and of its largest if these do not fit in a chunk. */
+enum { FIRST_BLOCKS = 8, MOST_BLOCKS = 64 };
+
+static uint32_t pages_for(unsigned class, uint32_t blocks)
+{
+    uint32_t pages = 1;
+    while (pages * MOLE_PAGE < blocks * mole_size_class_bytes(class))
+        pages *= 2;
+    return pages;
+}
+
 /*
- * Pages of the cache's next slab of a class: small at first, for most classes of most
- * heaps stay rare; each further one is larger, up to a chunk. Above 8 KiB a slab is a run
- * of its own.
+ * Pages of the cache's next slab of a class: few at first, for most classes of most heaps
+ * stay rare; each further one has more. A slab of many blocks seldom fills and empties,
+ * and its free blocks that were never used cost no memory. Those above a chunk are runs
+ * of their own.
  */
 static uint32_t slab_pages(const struct mole_tcache *cache, unsigned class)
 {
-    uint32_t bytes = mole_size_class_bytes(class);
-    uint32_t pages = 1;
-    while (pages * MOLE_PAGE < 8 * bytes)
-        pages *= 2;
-    if (pages >= MOLE_CHUNK_PAGES)
-        return pages;
-    for (unsigned made = cache->slabs[class]; made > 0 && pages < MOLE_CHUNK_PAGES;
-         made /= 2)
+    uint32_t pages = pages_for(class, FIRST_BLOCKS);
+    uint32_t most = pages_for(class, MOST_BLOCKS);
+    if (most < MOLE_CHUNK_PAGES)
+        most = MOLE_CHUNK_PAGES;
+    for (unsigned made = cache->slabs[class]; made > 0 && pages < most; made /= 2)
         pages *= 2;
     return pages;
 }
@@ -123,9 +132,8 @@ static struct mole_run *take_whole_run(struct mole_tcache *cache,
 }
 
 static struct mole_span *create(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                                unsigned class)
+                                unsigned class, uint32_t pages)
 {
-    uint32_t pages = slab_pages(cache, class);
     struct mole_span *span = mole_span_take(mole_span_capacity(pages, class));
     if (!span)
         return NULL;
@@ -154,8 +162,11 @@ struct mole_span *mole_slab_create(struct mole_tcache *cache,
 {
     struct mole_span *span = mole_empties_take(cache, class);
     if (!span)
-        span = create(cache, slots, class);
-    return span || !mole_empties_drop(cache, slots) ? span : create(cache, slots, class);
+        span = create(cache, slots, class, slab_pages(cache, class));
+    if (likely(span))
+        return span;
+    (void)mole_empties_drop(cache, slots);
+    return create(cache, slots, class, pages_for(class, FIRST_BLOCKS));
 }
 
 void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
@@ -203,6 +214,20 @@ static void list_full(struct mole_tcache *cache, struct mole_pool_slots *slots,
     mole_sweep_go_on(cache);
 }
 
+/*
+ * A full slab that got blocks back takes the place of a current one that has none: what
+ * listing it and the next refill would come to.
+ */
+static bool replace_current(struct mole_tcache *cache, struct mole_span *span)
+{
+    struct mole_span *current = cache->current[span->class];
+    if (!mole_slab_is_used_up(current))
+        return false;
+    mole_slab_make_full(cache, current);
+    mole_slab_make_current(cache, span);
+    return true;
+}
+
 void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots *slots,
                               struct mole_span *span)
 {
@@ -211,7 +236,8 @@ void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots 
         mole_slab_arm(cache, span, MOLE_COUNT_ON);
         break;
     case MOLE_SPAN_FULL:
-        list_full(cache, slots, span, 0);
+        if (!replace_current(cache, span))
+            list_full(cache, slots, span, 0);
         break;
     default:
         retire(cache, slots, span);

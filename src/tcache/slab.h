@@ -16,6 +16,13 @@ void mole_slab_make_current(struct mole_tcache *cache, struct mole_span *span);
 /* Set the slab aside: its free list is empty. */
 void mole_slab_make_full(struct mole_tcache *cache, struct mole_span *span);
 
+/* Whether a current slab has no block left, none that was never used either. */
+mole_hot bool mole_slab_is_used_up(const struct mole_span *span)
+{
+    return span->free == MOLE_END && span->fresh == span->capacity &&
+           span != &mole_tcache_none;
+}
+
 /* Let the class have no current slab. */
 void mole_slab_drop_current(struct mole_tcache *cache, unsigned class);
 

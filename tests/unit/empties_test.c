@@ -12,17 +12,23 @@ static HANDLE heap;
 static struct mole_tcache *cache;
 static void *blocks[SLABS][SLAB];
 
-/* Slabs of one chunk each, all full but for the last, which is current. */
+/*
+ * Slabs of one chunk each, all full but for the last, which is current and has a block.
+ */
 static void begin(void)
 {
     stop_passes();
     heap = create_heap(0);
     cache = mole_thread_cache(inside(heap));
     require(cache != NULL, "the heap's maker has no cache there");
-    for (size_t slab = 0; slab < SLABS; slab++)
+    for (size_t slab = 0; slab < SLABS; slab++) {
+        cache->slabs[CLASS] = 0; /* as if it were the first: it is small */
         for (size_t i = 0; i < SLAB; i++)
             blocks[slab][i] = take(heap, 0, BYTES);
-    require(span_of(blocks[0][0])->pages == MOLE_CHUNK_PAGES, "slabs have another size");
+    }
+    give_back(heap, blocks[SLABS - 1][SLAB - 1]); /* else another would replace it */
+    require(span_of(blocks[SLABS - 1][0])->pages == MOLE_CHUNK_PAGES,
+            "slabs have another size");
 }
 
 static void free_slabs(size_t count)
@@ -46,6 +52,7 @@ Test(empties, an_empty_slab_is_the_next_of_its_class)
     struct mole_span *span = span_of(blocks[0][0]);
     free_slabs(1);
     require(cache->empties[CLASS] == span, "it was not kept");
+    (void)take(heap, 0, BYTES); /* the last block of the current one */
     struct mole_run *first = inside(heap)->arena.runs;
     require(span_of(take(heap, 0, BYTES)) == span, "another one was made");
     require(inside(heap)->arena.runs == first, "the heap took a run");

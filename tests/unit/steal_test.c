@@ -18,8 +18,10 @@ static void begin(void)
 {
     stop_passes();
     heap = create_heap(0);
+    struct mole_tcache *cache = mole_thread_cache(inside(heap));
     for (size_t slab = 0; slab < SLABS; slab++)
         for (size_t i = 0; i < SLAB; i++) {
+            cache->slabs[mole_size_class_of(BYTES)] = 0; /* the next one is small, too */
             blocks[slab][i] = take(heap, 0, BYTES);
             require(span_of(blocks[slab][i]) == span_of(blocks[slab][0]),
                     "a slab has less than eight blocks");
@@ -115,6 +117,7 @@ Test(steal, the_slab_its_owner_allocates_from_stays)
 Test(steal, a_partial_slab_stays)
 {
     begin();
+    give_back(heap, blocks[SLABS - 1][0]); /* else the next would replace it */
     give_back(heap, blocks[0][0]);
     add_rlx(&inside(heap)->returned_a, 1);
     run_workers(1, free_most_and_steal, NULL);

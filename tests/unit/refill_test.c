@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "tcache/refill.h"
+
+#include "arena/inbox.h"
+#include "os/pages.h"
+#include "tcache/slab.h"
+#include "unit.h"
+
+enum { BYTES = 8192, CLASS = 55, SLAB = 8, SLABS = 3, MOST = 64 };
+
+static HANDLE heap;
+static struct mole_tcache *cache;
+static void *blocks[SLABS][SLAB];
+
+/* Slabs of eight blocks, full but for the last, which is current and used up. */
+static void begin(void)
+{
+    stop_passes();
+    heap = create_heap(0);
+    cache = mole_thread_cache(inside(heap));
+    require(cache != NULL, "the heap's maker has no cache there");
+    for (size_t slab = 0; slab < SLABS; slab++) {
+        cache->slabs[CLASS] = 0; /* as if it were the first: it is small */
+        for (size_t i = 0; i < SLAB; i++)
+            blocks[slab][i] = take(heap, 0, BYTES);
+    }
+    struct mole_span *current = cache->current[CLASS];
+    require(current == span_of(blocks[SLABS - 1][0]) && mole_slab_is_used_up(current),
+            "the current slab is not used up");
+}
+
+static enum mole_span_state state(size_t slab)
+{
+    return (enum mole_span_state)load_rlx(&span_of(blocks[slab][0])->state_a);
+}
+
+Test(refill, a_full_slab_that_gets_a_block_back_replaces_a_used_up_one)
+{
+    begin();
+    struct mole_span *before = cache->current[CLASS];
+    uint64_t frees = mole_tcache_frees(cache);
+    give_back(heap, blocks[0][3]);
+    require(cache->current[CLASS] == span_of(blocks[0][0]) &&
+                state(0) == MOLE_SPAN_CURRENT,
+            "it did not become current");
+    require(state(SLABS - 1) == MOLE_SPAN_FULL && !cache->partial[CLASS],
+            "the one before it is not full");
+    require(before->countdown == 1, "it is listed after %d frees", before->countdown);
+    require(mole_tcache_frees(cache) == frees + 1, "the free was not counted");
+    require(take(heap, 0, BYTES) == blocks[0][3], "its block did not come again");
+}
+
+Test(refill, a_full_slab_is_listed_while_the_current_one_has_blocks)
+{
+    begin();
+    give_back(heap, blocks[SLABS - 1][0]);
+    give_back(heap, blocks[0][3]);
+    require(state(0) == MOLE_SPAN_PARTIAL, "it is not listed");
+    require(cache->partial[CLASS] == span_of(blocks[0][0]), "the list does not have it");
+}
+
+Test(refill, the_newest_partial_slab_follows_one_that_is_used_up)
+{
+    begin();
+    give_back(heap, blocks[SLABS - 1][0]);
+    give_back(heap, blocks[0][3]);
+    give_back(heap, blocks[1][2]);
+    give_back(heap, blocks[1][4]);
+    require(!mole_refill_next(cache, CLASS), "a current slab with a block was replaced");
+    (void)take(heap, 0, BYTES);
+    uint64_t locks = mole_lock_count();
+    require(take(heap, 0, BYTES) == blocks[1][4], "another block came");
+    require(mole_lock_count() == locks, "a lock was taken");
+    require(state(1) == MOLE_SPAN_CURRENT && state(SLABS - 1) == MOLE_SPAN_FULL,
+            "the slabs did not change places");
+    mole_span_check(span_of(blocks[1][0]));
+    require(take(heap, 0, BYTES) == blocks[1][2], "another block came");
+    require(take(heap, 0, BYTES) == blocks[0][3], "the next slab was not used");
+    require(!mole_refill_next(cache, CLASS), "there is one more");
+}
+
+Test(refill, blocks_never_used_come_before_a_partial_slab)
+{
+    begin();
+    void *fresh = take(heap, 0, BYTES); /* of a slab of 16, of which it carves eight */
+    struct mole_span *span = span_of(fresh);
+    give_back(heap, blocks[0][3]);
+    require(state(0) == MOLE_SPAN_PARTIAL, "it is not listed");
+    for (size_t i = 1; i < span->capacity; i++)
+        require(span_of(take(heap, 0, BYTES)) == span, "block %zu is of another slab", i);
+    require(take(heap, 0, BYTES) == blocks[0][3], "another block came");
+}
+
+/* Else they would wait until there is no partial slab. */
+Test(refill, what_other_threads_gave_back_is_listed_first)
+{
+    begin();
+    static struct mole_tcache others;
+    give_back(heap, blocks[SLABS - 1][0]);
+    give_back(heap, blocks[0][3]);
+    free_into(&others, blocks[1][5]);
+    mole_tcache_flush(&others);
+    (void)take(heap, 0, BYTES);
+    require(!mole_refill_next(cache, CLASS), "the woken list was passed over");
+    (void)take(heap, 0, BYTES);
+    require(!load_rlx(&cache->owner.woken_a), "the woken list was not taken");
+    require(mole_inbox_is_quiet(span_of(blocks[1][0])), "its inbox is not quiet");
+}
+
+Test(refill, a_class_without_a_slab_is_left_to_the_slow_path)
+{
+    begin();
+    mole_slab_drop_current(cache, CLASS);
+    give_back(heap, blocks[0][3]);
+    require(state(0) == MOLE_SPAN_PARTIAL, "it is not listed");
+    require(!mole_refill_next(cache, CLASS), "nothing was replaced");
+    require(take(heap, 0, BYTES) == blocks[0][3], "another block came");
+    require(!mole_slab_is_used_up(&mole_tcache_none), "no slab is used up");
+}
+
+Test(refill, slabs_of_large_blocks_grow_to_so_many)
+{
+    static const size_t sizes[] = {2048, 5000, 8192, 20000, MOLE_SLAB_MAX};
+    begin();
+    for (size_t i = 0; i < LENGTH(sizes); i++) {
+        unsigned class = mole_size_class_of(sizes[i]);
+        cache->slabs[class] = 0;
+        uint32_t most = 0;
+        for (size_t count = 0; count < 3 * MOST; count++) {
+            struct mole_span *span = span_of(take(heap, 0, sizes[i]));
+            require(span->capacity >= most, "a slab of %u blocks after one of %u",
+                    span->capacity, most);
+            most = span->capacity;
+        }
+        require(most >= MOST && most < 2 * MOST, "class %u: slabs of %u blocks", class,
+                most);
+    }
+}
+
+/* All chunks that there are without the system's help. */
+static void use_up_memory(void)
+{
+    while (mole_pool_take(mole_thread_slots(), 1)) {
+    }
+}
+
+Test(refill, a_small_slab_is_made_when_there_is_no_memory_for_a_large_one)
+{
+    begin();
+    unsigned class = mole_size_class_of(MOLE_SLAB_MAX);
+    struct mole_span *spare = mole_slab_create(cache, mole_thread_slots(), class);
+    require(spare && spare->capacity == SLAB, "the class's first slab is not small");
+    mole_pages_inject(1, true);
+    use_up_memory();
+    mole_slab_destroy(cache, mole_thread_slots(), spare);
+    cache->slabs[class] = UINT8_MAX;
+    void *block = HeapAlloc(heap, 0, MOLE_SLAB_MAX);
+    mole_pages_inject(0, false);
+    require(block != NULL, "there is no block");
+    require(span_of(block)->capacity == SLAB, "the slab has %u blocks",
+            span_of(block)->capacity);
+}
