@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/slab.h"
 
+#include <string.h>
+
 #include "arena/head.h"
 #include "arena/inbox.h"
 #include "arena/span_map.h"
@@ -96,7 +98,7 @@ struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned clas
 }
 
 /* Blocks of a class's first slab, and of its largest if these do not fit in a chunk. */
-enum { FIRST_BLOCKS = 8, MOST_BLOCKS = 64 };
+enum { FIRST_BLOCKS = 8, MOST_BLOCKS = 16 };
 
 static uint32_t pages_for(unsigned class, uint32_t blocks)
 {
@@ -166,7 +168,8 @@ struct mole_span *mole_slab_create(struct mole_tcache *cache,
     if (likely(span))
         return span;
     (void)mole_empties_drop(cache, slots);
-    return create(cache, slots, class, pages_for(class, FIRST_BLOCKS));
+    memset(cache->slabs, 0, sizeof cache->slabs); /* memory is short: small ones again */
+    return create(cache, slots, class, slab_pages(cache, class));
 }
 
 void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,

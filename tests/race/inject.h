@@ -126,7 +126,10 @@ static void add_pool(struct figures *figures)
 static struct figures take_figures(void)
 {
     struct figures figures = {.lost = mole_pages_lost()};
-    (void)mole_large_cache_pass(true); /* what caches keep is free */
+    (void)mole_large_cache_pass(true); /* what caches keep is free, */
+    if (heap)                          /* and their empty slabs, of whatever size, are: */
+        (void)HeapCompact(heap, 0);
+    (void)mh_malloc_trim(0);
     for (struct mole_heap *each = mole_heap_first(); each; each = mole_heap_next(each))
         if (load_rlx(&each->word_a))
             for (const struct mole_run *run = each->arena.runs; run; run = run->next)

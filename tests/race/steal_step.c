@@ -22,6 +22,13 @@ static void alloc_all(void **blocks, size_t count)
         blocks[i] = HeapAlloc(heap, 0, BYTES);
 }
 
+/* Of a slab made for them, as small as a class's first one. */
+static void alloc_slab(void **blocks, size_t count)
+{
+    mole_thread_cache(record)->slabs[mole_size_class_of(BYTES)] = 0;
+    alloc_all(blocks, count);
+}
+
 static void free_all(void **blocks, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -38,14 +45,19 @@ static void build_heap(void)
 {
     heap = HeapCreate(0, 0, 0);
     record = mole_heap_find(heap);
-    alloc_all(of_spare, SPARE * ROOM);
-    alloc_all(of_full, ROOM);
-    alloc_all(of_current, ROOM);
+    for (size_t i = 0; i < SPARE; i++)
+        alloc_slab(of_spare + i * ROOM, ROOM);
+    alloc_slab(of_full, ROOM);
+    alloc_slab(of_current, ROOM - 1); /* with a block: it stays current below */
     expect(mole_span_map_find(of_full[0]) == mole_span_map_find(of_full[ROOM - 1]) &&
                mole_span_map_find(of_current[0]) != mole_span_map_find(of_full[0]),
            "the slabs are not of %d blocks", ROOM);
     free_all(of_spare, ROOM - 1);
     free_all(of_spare + ROOM, ROOM - 1);
+    alloc_all(of_current + ROOM - 1, 1);
+    expect(mole_thread_cache(record)->current[mole_size_class_of(BYTES)] ==
+               mole_span_map_find(of_current[ROOM - 1]),
+           "another slab is current");
     memset(held, 0, sizeof held);
     has_acted = false;
 }

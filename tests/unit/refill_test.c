@@ -6,7 +6,7 @@
 #include "tcache/slab.h"
 #include "unit.h"
 
-enum { BYTES = 8192, CLASS = 55, SLAB = 8, SLABS = 3, MOST = 64 };
+enum { BYTES = 8192, CLASS = 55, SLAB = 8, SLABS = 3, MOST = 16 };
 
 static HANDLE heap;
 static struct mole_tcache *cache;
@@ -120,7 +120,7 @@ Test(refill, a_class_without_a_slab_is_left_to_the_slow_path)
 
 Test(refill, slabs_of_large_blocks_grow_to_so_many)
 {
-    static const size_t sizes[] = {2048, 5000, 8192, 20000, MOLE_SLAB_MAX};
+    static const size_t sizes[] = {5000, 8192, 20000, MOLE_SLAB_MAX};
     begin();
     for (size_t i = 0; i < LENGTH(sizes); i++) {
         unsigned class = mole_size_class_of(sizes[i]);
