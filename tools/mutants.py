@@ -30,6 +30,7 @@ import mutants_large
 import mutants_oracle
 import mutants_realloc
 import mutants_record
+import mutants_remote
 import mutants_slabs
 import mutants_spare
 import mutants_storm
@@ -252,7 +253,7 @@ MUTANTS = [
          "load_rlx(&heap->returned_a) <= INT32_MAX"),
     ], ["steal"]),
     Mutant("endless_batch", "a batch is not handed over when it is full", [
-        ("src/tcache/batch.c", "    if (is_full(batch))\n        flush(batch);\n",
+        ("src/tcache/batch.c", "    if (is_full(batch))\n        flush(cache, batch);\n",
          "    (void)is_full(batch);\n"),
     ], ["bounds"]),
     Mutant("inexact_size", "slow paths do not record the exact size", [
@@ -856,7 +857,7 @@ MUTANTS = [
 ]
 for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
                mutants_instructions, mutants_large, mutants_oracle, mutants_realloc,
-               mutants_record, mutants_slabs, mutants_spare, mutants_storm):
+               mutants_record, mutants_remote, mutants_slabs, mutants_spare, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

@@ -4,6 +4,7 @@
  * over as one list. A batch keeps its slab mapped, for its blocks count as used there.
  */
 #include "arena/inbox.h"
+#include "tcache/order.h"
 #include "tcache/tcache.h"
 
 /*
@@ -20,11 +21,18 @@ uint64_t mole_tcache_batches(void)
     return load_rlx(&batches_a);
 }
 
-static void flush(struct mole_batch *batch)
+/*
+ * A thread that only frees such blocks puts them in the order of the table (order.h), for
+ * it mostly waits for the one that allocates them. One that does both leaves them.
+ */
+static mole_slow void flush(const struct mole_tcache *cache, struct mole_batch *batch)
 {
     if (!batch->span)
         return;
-    mole_inbox_push(batch->span, batch->first, batch->last, batch->count);
+    uint32_t first = batch->first, last = batch->last;
+    if (cache->current[batch->span->class] == &mole_tcache_none)
+        first = mole_order_list(batch->span, first, batch->count, &last);
+    mole_inbox_push(batch->span, first, last, batch->count);
     batch->span = NULL;
     add_rlx(&batches_a, 1);
 }
@@ -32,7 +40,7 @@ static void flush(struct mole_batch *batch)
 void mole_tcache_flush(struct mole_tcache *cache)
 {
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
-        flush(&cache->batch[i]);
+        flush(cache, &cache->batch[i]);
 }
 
 static bool is_full(const struct mole_batch *batch)
@@ -53,7 +61,7 @@ void mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
     cache->frees++;
     struct mole_batch *batch = &cache->batch[span->class];
     if (batch->span != span) {
-        flush(batch);
+        flush(cache, batch);
         *batch =
             (struct mole_batch){.span = span, .first = MOLE_END, .last = (uint16_t)index};
     }
@@ -61,5 +69,5 @@ void mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
     batch->first = (uint16_t)index;
     batch->count++;
     if (is_full(batch))
-        flush(batch);
+        flush(cache, batch);
 }

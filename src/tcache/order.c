@@ -1,32 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/order.h"
 
+#include <string.h>
+
 #include "arena/link.h"
 
 enum { WORD_BITS = 64, WORDS = MOLE_MOST_BLOCKS / WORD_BITS };
 static_assert(WORDS == WORD_BITS, "one word tells which words are in use");
 
-/* Blocks by index; words[i] is defined if bit i of used is set. */
+/* Blocks by index; bit i of used tells whether words[i] has any. */
 struct set {
     uint64_t used;
     uint64_t words[WORDS];
 };
 
-static void add(struct set *set, uint32_t index)
-{
-    uint32_t at = index / WORD_BITS;
-    uint64_t rest = set->used >> at & 1 ? set->words[at] : 0;
-    set->words[at] = rest | UINT64_C(1) << index % WORD_BITS;
-    set->used |= UINT64_C(1) << at;
-}
-
 /* An index beyond the table ends a list that frees in a race have damaged. */
 static void add_list(struct set *set, struct mole_span *span, uint32_t index,
                      uint32_t count)
 {
-    set->used = 0;
-    for (; count && index < span->capacity; count--) {
-        add(set, index);
+    memset(set, 0, sizeof *set);
+    for (uint32_t capacity = span->capacity; count && index < capacity; count--) {
+        set->words[index / WORD_BITS] |= UINT64_C(1) << index % WORD_BITS;
+        set->used |= UINT64_C(1) << index / WORD_BITS;
         index = load_rlx(&span->entry_a[index]);
     }
 }

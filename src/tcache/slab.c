@@ -248,12 +248,17 @@ void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots 
     }
 }
 
-/* Put `count` entries that start at `first` before the slab's free list. */
+/*
+ * Put `count` entries that start at `first` before the slab's free list. Before an empty
+ * one they stay as they came: their lines are other processors' until they are wanted.
+ */
 static void splice(struct mole_span *span, uint32_t first, uint32_t count)
 {
-    uint32_t last;
-    first = mole_order_list(span, first, count, &last);
-    mole_link_set(span, last, span->free);
+    if (span->free != MOLE_END) {
+        uint32_t last;
+        first = mole_order_list(span, first, count, &last);
+        mole_link_set(span, last, span->free);
+    }
     mole_head_set(span, first);
 }
 

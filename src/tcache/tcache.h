@@ -25,8 +25,8 @@
 enum {
     MOLE_BATCHES =
         MOLE_SLAB_CLASSES, /* one a class: blocks freed in turn mostly share slabs */
-    MOLE_BATCH_BLOCKS = 64,
-    MOLE_BATCH_BYTES = 16 * 1024,
+    MOLE_BATCH_BLOCKS = 128,
+    MOLE_BATCH_BYTES = 12 * 1024,
     MOLE_COUNT_ON = 1 << 30, /* a current slab's countdown */
 };
 

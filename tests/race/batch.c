@@ -262,8 +262,8 @@ static void round_with_drain(void)
     struct helper helper = {0};
     block_count = 8; /* fewer than fill a batch, and of a size whose pages hold few */
     for (size_t i = 0; i < block_count; i++) {
-        blocks[i] = (struct block){.at = HeapAlloc(heap, 0, 1900), .bytes = 1900};
-        race_stamp(blocks[i].at, 1900, 0);
+        blocks[i] = (struct block){.at = HeapAlloc(heap, 0, 1400), .bytes = 1400};
+        race_stamp(blocks[i].at, 1400, 0);
         before[i] = blocks[i].at;
     }
     start(&helper);
@@ -272,8 +272,8 @@ static void round_with_drain(void)
     end(&helper);
     size_t same = 0;
     for (size_t i = 0; i < block_count; i++) {
-        blocks[i].at = HeapAlloc(heap, 0, 1900);
-        race_stamp(blocks[i].at, 1900, 0);
+        blocks[i].at = HeapAlloc(heap, 0, 1400);
+        race_stamp(blocks[i].at, 1400, 0);
         for (size_t old = 0; old < block_count; old++)
             same += before[old] == blocks[i].at;
     }

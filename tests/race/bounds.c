@@ -108,7 +108,7 @@ int main(void)
     race_begin("bounds");
     (void)mh_configure("purger:calls"); /* nobody else moves runs about */
     batches_are_bounded(16, MOLE_BATCH_BLOCKS);
-    batches_are_bounded(200, MOLE_BATCH_BLOCKS);
+    batches_are_bounded(200, MOLE_BATCH_BYTES / 208 + 1);
     batches_are_bounded(4000, MOLE_BATCH_BYTES / 4000 + 1);
     batches_are_bounded(8000, MOLE_BATCH_BYTES / 8000 + 1);
     free_runs_do_not_stay_with_ended_threads();

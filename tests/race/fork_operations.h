@@ -108,6 +108,7 @@ static void others_free_half(void)
 {
     for (size_t keep = held_count / 2; held_count > keep;)
         (void)release(place, held[--held_count]);
+    mole_tcache_flush(own_cache());
 }
 
 /* Blocks in the woken list, freed by the thread that forks. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A worker frees the test's blocks. */
+#include "tcache/mixed.h"
 #include "unit.h"
 
 enum { MOST = 512 };
@@ -43,7 +44,7 @@ static uint32_t returned_of(const void *block)
     return returned(mole_span_map_find(block));
 }
 
-static const char *free_64_small_ones(struct worker *worker)
+static const char *free_small_ones(struct worker *worker)
 {
     settle_in(gift.heap);
     (void)worker;
@@ -60,17 +61,17 @@ static const char *free_64_small_ones(struct worker *worker)
     return NULL;
 }
 
-Test(batch, it_is_handed_over_with_64_blocks)
+Test(batch, it_is_handed_over_with_128_blocks)
 {
     begin();
     fill(MOLE_BATCH_BLOCKS, 64);
     uint64_t before = mole_tcache_batches();
-    run_workers(1, free_64_small_ones, NULL);
+    run_workers(1, free_small_ones, NULL);
     require(mole_tcache_batches() == before + 1, "%llu lists were handed over",
             (unsigned long long)(mole_tcache_batches() - before));
 }
 
-static const char *free_16_kib(struct worker *worker)
+static const char *free_12_kib(struct worker *worker)
 {
     size_t block_bytes = *(size_t *)worker->shared, bytes = 0, count = 0;
     settle_in(gift.heap);
@@ -83,12 +84,12 @@ static const char *free_16_kib(struct worker *worker)
     return NULL;
 }
 
-Test(batch, it_is_handed_over_with_16_kib)
+Test(batch, it_is_handed_over_with_12_kib)
 {
     begin();
     for (size_t bytes = 1024; bytes <= 20480; bytes *= 2) {
-        fill(8 < 16384 / bytes ? 16384 / bytes : 8, bytes);
-        run_workers(1, free_16_kib, &bytes);
+        fill(8 < MOLE_BATCH_BYTES / bytes ? MOLE_BATCH_BYTES / bytes : 8, bytes);
+        run_workers(1, free_12_kib, &bytes);
     }
 }
 
@@ -146,6 +147,56 @@ Test(batch, flush_hands_everything_over)
     begin();
     fill(5, 64);
     run_workers(1, free_then_flush, NULL);
+}
+
+/* The list that was handed over, by index; how many. */
+static size_t handed_over(const struct mole_span *span, uint32_t *index, size_t most)
+{
+    uint32_t word = load_acq(&span->inbox_a), at = mole_inbox_first(word);
+    size_t count = 0;
+    for (; count < most && at != MOLE_END; at = mole_link_get(span, at))
+        index[count++] = at;
+    return count == mole_inbox_count(word) && at == MOLE_END ? count : 0;
+}
+
+enum { SCRAMBLED = 37 }; /* a prime: every place comes once */
+
+static const char *free_scrambled(struct worker *worker)
+{
+    bool *allocates = worker->shared;
+    settle_in(gift.heap);
+    for (size_t i = 0; *allocates && i < (size_t)MOLE_MIXED_TIMES + 1; i++)
+        answer_unless(HeapAlloc(gift.heap, 0, 64), "no memory");
+    size_t freed[SCRAMBLED];
+    uint32_t index[SCRAMBLED];
+    struct mole_span *span = mole_span_map_find(gift.blocks[0]);
+    for (size_t i = 0; i < SCRAMBLED; i++) {
+        void *block = gift.blocks[i * 11 % SCRAMBLED];
+        answer_unless(mole_span_index(span, block, &freed[i]), "no index");
+        answer_unless(HeapFree(gift.heap, 0, block), "HeapFree failed");
+    }
+    mole_tcache_flush(mole_thread_cache(mole_heap_find(gift.heap)));
+    answer_unless(handed_over(span, index, SCRAMBLED) == SCRAMBLED, "not all came");
+    for (size_t i = 0; i < SCRAMBLED; i++)
+        if (*allocates)
+            answer_unless(index[i] == freed[SCRAMBLED - 1 - i], "they were put in order");
+        else
+            answer_unless(i == 0 || index[i] > index[i - 1], "they are in no order");
+    return NULL;
+}
+
+Test(batch, of_who_only_frees_is_put_in_the_order_of_the_table)
+{
+    begin();
+    fill(SCRAMBLED, 64);
+    run_workers(1, free_scrambled, &(bool){false});
+}
+
+Test(batch, of_who_allocates_the_same_is_not)
+{
+    begin();
+    fill(SCRAMBLED, 64);
+    run_workers(1, free_scrambled, &(bool){true});
 }
 
 static const char *free_without_cache(struct worker *worker)
