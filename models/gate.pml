@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The gate: whoever has shut it is alone in the heap; sees all that operations did before,
- * and they see all that he did; nobody waits for ever; and where no mode is set in the end,
- * each cache has its key.
+ * and they see all that he did; whoever has paused it is alone in each cache that he found
+ * quiet; nobody waits for ever; and where no mode is set in the end, each cache has its key.
  *
- * Mirrors src/arena/gate.c: await_quiet shut mole_gate_close mole_gate_open mole_gate_stop
- *     mole_gate_resume mode_for mole_gate_is_shut mole_gate_pass
+ * Mirrors src/arena/gate.c: await_quiet bar shut mole_gate_close reopen mole_gate_open
+ *     mole_gate_stop mole_gate_resume mole_gate_try_pause mole_gate_has_quiet mode_for
+ *     mole_gate_is_shut mole_gate_pass
  * Mirrors src/arena/mode.c: keys_of store_keys mole_mode_change fence_all mole_mode_go_fenced
- *     mole_mode_give_keys
+ *     mole_mode_are_fenced mole_mode_give_keys
  * Mirrors src/arena/heap.c: mole_heap_enlist
  * Mirrors src/os/barrier.c: make_one mole_barrier_all mole_barrier_drain
  * Mirrors src/tcache/tcache.h: mole_tcache_enter mole_tcache_leave
@@ -29,6 +30,8 @@
  *   correct  NEWCOMER GRANTED:      a thread makes its cache meanwhile
  *   correct  SPY GRANTED:           a thread has the heap watched meanwhile
  *   correct  STOPS GRANTED:         it is stopped: for operations that pass the gate, too
+ *   correct  DRAINS GRANTED:        it is paused: caches in use are left alone, others worked with
+ *   correct  DRAINS:                the same; another thread may go fenced at any time
  *   correct  ELSEWHERE:             another heap's closer finds that the barrier is denied
  *   broken   USERS NO_BARRIER:      the closer does without a barrier
  *   broken   USERS OWN_STORES_LATE: the barrier does not begin with the closer's own stores
@@ -42,6 +45,9 @@
  *   broken   NEWCOMER GRANTED KEYS_FIRST: keys are taken before the word says why
  *   broken   SPY GRANTED KEYS_UNLOCKED: two threads store keys at the same time
  *   broken   STOPS GRANTED ONE_WAIT: operations that pass the gate are not waited for
+ *   broken   DRAINS GRANTED NO_BARRIER: the heap is paused without a barrier
+ *   broken   DRAINS GRANTED NO_LOOK: the pauser does not look whether a cache is in use
+ *   broken   DRAINS UNFENCED:       the heap is paused though nothing is fenced yet
  *   stuck    USERS LOCK_KEPT:       who opens the gate keeps its lock
  */
 #ifdef SPY
@@ -81,7 +87,7 @@
 #define NOBODY THREADS
 
 /* Who passes a closed gate, and what keeps it out all the same. */
-#ifdef STOPS
+#if defined(STOPS) || defined(DRAINS)
 #define passes(p) (p == 2)
 #else
 #define passes(p) false
@@ -93,6 +99,7 @@
 
 byte listed;           /* owners_a: one bit a cache; changed by compare-and-swap only */
 bool is_inside[THREADS]; /* ghost: from an operation's decision to go on to its last store */
+bool is_taken[THREADS];  /* ghost: its cache is the pauser's */
 byte holder = NOBODY;  /* ghost: who has shut the gate and may rely on it */
 bool will_be_denied;   /* ghost: the system refuses each barrier from now on */
 byte ended;
@@ -285,15 +292,80 @@ inline open_gate()
     if
     :: depth > 0
     :: else ->
-#ifdef STOPS
-        change_modes(0, STOPPED, NOBODY);
-#endif
         store(p, OWNER, 0);
+#if defined(STOPS) || defined(DRAINS)
+        change_modes(0, CLOSED | STOPPED, NOBODY);
+#else
         change_modes(0, CLOSED, NOBODY);
+#endif
 #ifndef LOCK_KEPT
         release(p, GATE)
 #endif
     fi
+}
+
+/* `turns`: whether the pauser may rely on what it sees. */
+inline ask_for_barrier()
+{
+#ifndef NO_BARRIER
+    if
+    :: load(p, DENIED) -> turns = load(p, IS_DONE)
+    :: else ->
+        if
+#ifndef GRANTED
+        :: atomic { will_be_denied = true; store(p, DENIED, 1) }
+           turns = load(p, IS_DONE)
+#endif
+        :: !will_be_denied -> barrier_in_all(); turns = 1
+        fi
+    fi;
+#else
+    turns = 1;
+#endif
+#ifdef UNFENCED
+    turns = 1
+#else
+    skip
+#endif
+}
+
+inline work_if_quiet(q)
+{
+    if
+#ifdef NO_LOOK
+    :: true ->
+#else
+    :: load(p, BUSY(q)) == 0 ->
+#endif
+        atomic {
+            assert(!is_inside[q]);
+            is_taken[q] = true;
+        }
+        assert(load(p, WORK(q)) == 0);
+        store(p, WORK(q), 1);
+        store(p, WORK(q), 0);
+        is_taken[q] = false
+#ifndef NO_LOOK
+    :: else
+#endif
+    fi
+}
+
+inline pause_and_work()
+{
+    acquire(p, GATE);
+    change_modes(CLOSED | STOPPED, 0, holder);
+    store(p, OWNER, p + 1);
+    depth = 1;
+    ask_for_barrier();
+    if
+    :: turns ->
+        work_if_quiet(1);
+        work_if_quiet(2)
+    :: else
+    fi;
+    turns = 0;
+    open_gate()
 }
 
 inline is_shut()
@@ -328,9 +400,11 @@ inline operate()
 {
     atomic {
         assert(holder == NOBODY || holder == p);
+        assert(!is_taken[p]);
         is_inside[p] = true;
     }
     assert(load(p, HEAP) == 0);
+    assert(load(p, WORK(p)) == 0);
     store(p, WORK(p), 1);
     store(p, WORK(p), 0);
     is_inside[p] = false;
@@ -477,6 +551,14 @@ proctype closer(byte p; byte closings; bool is_twice)
     ended++
 }
 
+/* It looks for idle caches. */
+proctype drainer(byte p)
+{
+    LOCALS
+    pause_and_work();
+    ended++
+}
+
 /* It closes another heap's gate, and finds that the barrier is denied. */
 proctype elsewhere(byte p)
 {
@@ -497,21 +579,28 @@ proctype spy(byte p)
 #define has_right_key(q) ((listed & (1 << q)) == 0 || \
                           ((memory[WORD] == 0) == (memory[KEY(q)] == HANDLE)))
 
+inline list_caches()
+{
+    memory[KEY(0)] = HANDLE;
+    memory[KEY(1)] = HANDLE;
+#if defined(CLOSERS) || defined(STOPS) || (defined(DRAINS) && defined(GRANTED))
+    memory[KEY(2)] = HANDLE;
+    listed = 7
+#else
+    listed = 3
+#endif
+}
+
 init
 {
     atomic {
-        memory[KEY(0)] = HANDLE;
-        memory[KEY(1)] = HANDLE;
-        listed = 3;
+        list_caches();
 #if defined(USERS)
         run closer(0, 2, true);
         run user(1, 2);
         run passer_by(2, 1)
 #elif defined(CLOSERS)
-        memory[KEY(2)] = HANDLE;
-        listed = 7;
-        run closer(0, 1, false);
-        run closer(1, 1, false);
+        run closer(0, 1, false); run closer(1, 1, false);
         run user(2, 2)
 #elif defined(NEWCOMER)
         run closer(0, 1, false);
@@ -523,10 +612,16 @@ init
         run spy(2)
 #elif defined(STOPS)
         run closer(0, 1, false);
-        memory[KEY(2)] = HANDLE;
-        listed = 7;
         run user(1, 1);
         run user(2, 2)
+#elif defined(DRAINS)
+        run drainer(0);
+#ifdef GRANTED
+        run user(2, 1);
+#else
+        run elsewhere(2);
+#endif
+        run user(1, 2)
 #elif defined(ELSEWHERE)
         run closer(0, 1, false);
         run user(1, 2);
@@ -536,7 +631,6 @@ init
     atomic {
         ended == THREADS && is_drained(0) && is_drained(1) && is_drained(2);
         assert(has_right_key(0) && has_right_key(1) && has_right_key(2));
-        assert(memory[UNCACHED] == 0 && memory[BUSY(0)] == 0 && memory[BUSY(1)] == 0 &&
-               memory[BUSY(2)] == 0)
+        assert(memory[UNCACHED] == 0 && !(memory[BUSY(0)] || memory[BUSY(1)] || memory[BUSY(2)]))
     }
 }

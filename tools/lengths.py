@@ -19,7 +19,7 @@ FUNCTION_LINES = 40     # between its braces; of Python, below its def
 
 # Files that may be longer, and why. A row that is not needed is a problem.
 LONGER = {
-    "models/gate.pml": (560, "one protocol and all of its broken variants"),
+    "models/gate.pml": (640, "one protocol and all of its broken variants"),
     "include/molehill/heapapi.h": (400, "the contract of one API, function by function"),
     "src/spy/com.c": (420, "one state machine and its repair after fork"),
     "tests/race/oracle.c": (520, "one stress whose threads share its tables and counters"),

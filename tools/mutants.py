@@ -25,6 +25,7 @@ import mutants_checked
 import mutants_com
 import mutants_exceptions
 import mutants_global
+import mutants_idle
 import mutants_instructions
 import mutants_large
 import mutants_oracle
@@ -281,7 +282,7 @@ MUTANTS = [
     ], ["api/spy"]),
     Mutant("endless_empties", "a cache keeps every empty slab", [
         ("src/tcache/empties.c",
-         "    if (cache->empty_pages + span->pages > MOLE_EMPTY_PAGES)\n",
+         "    if (cache->empty_pages + span->pages > MOLE_EMPTY_PAGES && !cache->keeps_all)\n",
          "    if (cache->empty_pages + span->pages > UINT32_MAX / 2)\n"),
     ], ["unit/empties"]),
     Mutant("lost_empties", "empty slabs are forgotten when they are given back", [
@@ -531,7 +532,7 @@ MUTANTS = [
          "        if (likely(!mole_gate_is_shut(use->heap, passes)) || true)\n"),
     ], ["gate"]),
     Mutant("half_fenced", "who goes fenced does not wait for another thread that is at it", [
-        ("src/arena/mode.c", "    if (load_acq(&are_fenced_a)) /* HB-FENCED-1 */\n",
+        ("src/arena/mode.c", "    if (mole_mode_are_fenced())\n",
          "    if (load_rlx(&to_come_a) & MOLE_MODE_FENCED)\n"),
     ], ["unit/gate"]),
     Mutant("thief_in_a_locked_heap", "thieves do not look whether the heap is locked", [
@@ -855,7 +856,7 @@ MUTANTS = [
         ("src/observers/blocks.c", " || load_rlx(&place->heap_a) != heap", ""),
     ], ["top_sites"]),
 ]
-for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
+for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global, mutants_idle,
                mutants_instructions, mutants_large, mutants_oracle, mutants_realloc,
                mutants_record, mutants_remote, mutants_slabs, mutants_spare, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]

@@ -48,10 +48,10 @@ static void await_quiet(struct mole_heap *heap)
 }
 
 /*
- * Shut the gate of the heap with this id, whose lock the caller has acquired. False: the
- * heap is gone, and the lock is released.
+ * Let nobody begin in the heap with this id, whose lock the caller has acquired. False:
+ * the heap is gone, and the lock is released.
  */
-static bool shut(struct mole_heap *heap, uint64_t id, unsigned modes)
+static bool bar(struct mole_heap *heap, uint64_t id, unsigned modes)
 {
     struct mole_gate *gate = &heap->gate;
     if (!mole_mode_change(heap, id, modes, 0)) {
@@ -61,6 +61,14 @@ static bool shut(struct mole_heap *heap, uint64_t id, unsigned modes)
     store_rlx(&gate->owner_a, mole_thread_serial());
     gate->depth = 1;
     mole_thread_count_gate(1);
+    return true;
+}
+
+/* The same, and wait for those that are inside. */
+static bool shut(struct mole_heap *heap, uint64_t id, unsigned modes)
+{
+    if (!bar(heap, id, modes))
+        return false;
     await_quiet(heap);
     return true;
 }
@@ -77,17 +85,22 @@ bool mole_gate_close(struct mole_heap *heap)
     return shut(heap, id, MOLE_MODE_CLOSED);
 }
 
+/* Its owner, who takes the last closing back, lets all in that `modes` kept out. */
+static void reopen(struct mole_heap *heap, unsigned modes)
+{
+    mole_thread_count_gate(-1);
+    store_rlx(&heap->gate.owner_a, 0);
+    (void)mole_mode_change(heap, mole_heap_id(heap), 0, modes);
+    mole_lock_release(&heap->gate.lock);
+}
+
 bool mole_gate_open(struct mole_heap *heap)
 {
     struct mole_gate *gate = &heap->gate;
     if (!is_owner(gate))
         return false;
-    if (--gate->depth)
-        return true;
-    mole_thread_count_gate(-1);
-    store_rlx(&gate->owner_a, 0);
-    (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_CLOSED);
-    mole_lock_release(&gate->lock);
+    if (--gate->depth == 0)
+        reopen(heap, MOLE_MODE_CLOSED);
     return true;
 }
 
@@ -116,10 +129,31 @@ bool mole_gate_try_stop(struct mole_heap *heap)
            shut(heap, id, MOLE_MODE_CLOSED | MOLE_MODE_STOPPED);
 }
 
+bool mole_gate_try_pause(struct mole_heap *heap)
+{
+    uint64_t id = mole_heap_id(heap);
+    if (!mole_lock_try(&heap->gate.lock) ||
+        !bar(heap, id, MOLE_MODE_CLOSED | MOLE_MODE_STOPPED))
+        return false;
+    if (mole_barrier_all() || mole_mode_are_fenced())
+        return true;
+    mole_gate_resume(heap);
+    return false;
+}
+
+bool mole_gate_has_quiet(struct mole_owner *owner)
+{
+    return !load_acq(&owner->busy_a); /* HB-GATE-1 */
+}
+
 void mole_gate_resume(struct mole_heap *heap)
 {
-    (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_STOPPED);
-    check(mole_gate_open(heap));
+    struct mole_gate *gate = &heap->gate;
+    check(is_owner(gate));
+    if (--gate->depth == 0)
+        reopen(heap, MOLE_MODE_CLOSED | MOLE_MODE_STOPPED);
+    else
+        (void)mole_mode_change(heap, mole_heap_id(heap), 0, MOLE_MODE_STOPPED);
 }
 
 /* What keeps an operation out. */

@@ -30,6 +30,7 @@
 #include "os/thread.h"
 
 struct mole_heap;
+struct mole_owner;
 
 struct mole_gate {
     struct mole_lock lock; /* its owner's, as long as the gate is shut */
@@ -75,6 +76,19 @@ void mole_gate_resume(struct mole_heap *heap);
 
 /* The same, unless another thread has shut the gate: then false at once. */
 bool mole_gate_try_stop(struct mole_heap *heap) mole_must_check;
+
+/*
+ * Shut the gate likewise, but wait for nobody: operations under way go on. False: another
+ * thread has shut it, the heap ended, or the barrier is denied and heaps are not fenced
+ * yet. Ended by mole_gate_resume, and soon.
+ */
+bool mole_gate_try_pause(struct mole_heap *heap) mole_must_check;
+
+/*
+ * Whether the cache is the pauser's until then: its owner is in no operation, and begins
+ * none. Not of orphans: those are adopted.
+ */
+bool mole_gate_has_quiet(struct mole_owner *owner) mole_must_check;
 
 /*
  * Whether the calling thread must not go on with the operation it has just begun;

@@ -22,6 +22,7 @@
 
 #include "arena/arena.h"
 #include "arena/gate.h"
+#include "arena/idleness.h"
 #include "arena/size_class.h"
 #include "arena/span.h"
 
@@ -125,9 +126,8 @@ struct mole_heap {
 
     struct mole_lock mode_lock;       /* whoever changes modes */
     uint8_t stolen[MOLE_CLASS_COUNT]; /* under the arena's lock: see tcache/usage.h */
-
-    /* Under mode_lock: told of each change, by mole_mode_follow. */
-    void (*follow)(unsigned modes);
+    void (*follow)(unsigned modes);   /* under mode_lock: told of each change */
+    struct mole_idleness idleness;
     struct mole_gate gate;      /* not in HEAP_NO_SERIALIZE heaps */
     struct mole_heap *all_next; /* const after the record's first use */
     struct mole_span *first;    /* const while alive: stands for the handle's page */

@@ -14,11 +14,24 @@
 static _Atomic(bool) is_held_a;
 static struct mole_lock lock = MOLE_LOCK;
 
+static void begin(void)
+{
+    store_rlx(&is_held_a, true);
+    fence_seq_cst(); /* HB-HOLD-1 */
+}
+
 void mole_hold_begin(void)
 {
     mole_lock_acquire(&lock);
-    store_rlx(&is_held_a, true);
-    fence_seq_cst(); /* HB-HOLD-1 */
+    begin();
+}
+
+bool mole_hold_try(void)
+{
+    if (!mole_lock_try(&lock))
+        return false;
+    begin();
+    return true;
 }
 
 void mole_hold_end(void)

@@ -19,6 +19,8 @@
 #include "base/attr.h"
 
 void mole_hold_begin(void);
+/* The same, unless somebody else holds them. */
+bool mole_hold_try(void) mole_must_check;
 void mole_hold_end(void);
 
 /* Nobody goes through the heap any more whose word the caller has just cleared. */

@@ -118,9 +118,14 @@ static void fence_all(void)
     store_rel(&are_fenced_a, true); /* HB-FENCED-1 */
 }
 
+bool mole_mode_are_fenced(void)
+{
+    return load_acq(&are_fenced_a); /* HB-FENCED-1 */
+}
+
 void mole_mode_go_fenced(void)
 {
-    if (load_acq(&are_fenced_a)) /* HB-FENCED-1 */
+    if (mole_mode_are_fenced())
         return;
     mole_hold_begin(); /* and wait for who is at it already */
     if (!load_rlx(&are_fenced_a))

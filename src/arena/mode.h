@@ -61,6 +61,9 @@ mole_hot unsigned mole_mode_of(const struct mole_heap *heap)
  */
 mole_slow void mole_mode_go_fenced(void);
 
+/* Whether that was done. */
+bool mole_mode_are_fenced(void);
+
 /* Let no fast path apply to a cache: before it is enlisted, and when its heap is gone. */
 void mole_mode_deny(struct mole_owner *owner);
 

@@ -39,6 +39,16 @@ struct mole_owner {
      */
     _Atomic(bool) is_lean_a;
 
+    /*
+     * is_worked_a: a slow path worked with the cache since it was last looked at.
+     *   writers  slow paths set it, who looks for idle caches clears it (tcache/idle.c)
+     *   readers  the same
+     *   orders   relaxed: what is drained early or late is no error
+     *   keeps    nothing
+     */
+    _Atomic(bool) is_worked_a;
+    uint8_t due; /* who looks only: to be drained: 0 not, 1 at the next look, 2 now */
+
     uint64_t id;             /* the heap's word with no mode set; const while it lives */
     struct mole_heap *heap;  /* const while the heap lives */
     struct mole_owner *next; /* the heap's list, const after the push */
@@ -72,6 +82,17 @@ struct mole_owner {
      *            it says nothing, for those heaps have no gate
      */
     _Atomic(uint8_t) busy_a;
+
+    /*
+     * kept_a: pages of its empty slabs and of those it allocates from.
+     * has_batches_a: blocks of others' slabs may be in its batches.
+     *   writers  the owner
+     *   readers  who looks for idle caches
+     *   orders   relaxed: figures
+     *   keeps    what it may have free is no more, but for what others gave back
+     */
+    _Atomic(uint32_t) kept_a;
+    _Atomic(bool) has_batches_a;
 
     /*
      * woken_a: slabs of this owner whose inbox filled, linked by woken_next.

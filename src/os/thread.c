@@ -159,6 +159,13 @@ void mole_thread_sleep_ms(unsigned ms)
     errno = saved;
 }
 
+uint64_t mole_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 uint64_t mole_clock_ms(void)
 {
     struct timespec now;

@@ -136,5 +136,6 @@ bool mole_thread_is_alone(void);
 
 mole_shared void mole_thread_sleep_ms(unsigned ms);
 
-/* Milliseconds since some start, a few milliseconds coarse. */
+/* Time since some start; milliseconds are a few of them coarse. */
+uint64_t mole_clock_ns(void);
 mole_shared uint64_t mole_clock_ms(void);

@@ -4,8 +4,8 @@
  * over as one list. A batch keeps its slab mapped, for its blocks count as used there.
  */
 #include "arena/inbox.h"
+#include "tcache/idle.h"
 #include "tcache/order.h"
-#include "tcache/tcache.h"
 
 /*
  * batches_a: lists handed over.
@@ -41,6 +41,7 @@ void mole_tcache_flush(struct mole_tcache *cache)
 {
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
         flush(cache, &cache->batch[i]);
+    store_rlx(&cache->owner.has_batches_a, false);
 }
 
 static bool is_full(const struct mole_batch *batch)
@@ -54,6 +55,7 @@ void mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
 {
     if (!cache) {
         add_rlx(&span->heap->frees_a, 1);
+        mole_idle_note_push(span->heap);
         store_rlx(&span->entry_a[index], MOLE_END);
         mole_inbox_push(span, (uint32_t)index, (uint32_t)index, 1);
         return;
@@ -62,6 +64,8 @@ void mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
     struct mole_batch *batch = &cache->batch[span->class];
     if (batch->span != span) {
         flush(cache, batch);
+        store_rlx(&cache->owner.has_batches_a, true);
+        mole_idle_note_work(cache, span->heap);
         *batch =
             (struct mole_batch){.span = span, .first = MOLE_END, .last = (uint16_t)index};
     }

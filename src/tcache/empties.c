@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/empties.h"
 
+#include "tcache/idle.h"
 #include "tcache/slab.h"
 
 bool mole_empties_put(struct mole_tcache *cache, struct mole_span *span)
 {
-    if (cache->empty_pages + span->pages > MOLE_EMPTY_PAGES)
+    if (cache->empty_pages + span->pages > MOLE_EMPTY_PAGES && !cache->keeps_all)
         return false;
     mole_slab_arm(cache, span, 0);
     cache->empty_pages += span->pages;
+    mole_idle_count(cache, (int32_t)span->pages);
     span->next = cache->empties[span->class];
     cache->empties[span->class] = span;
     return true;
@@ -21,6 +23,7 @@ struct mole_span *mole_empties_take(struct mole_tcache *cache, unsigned class)
         return NULL;
     cache->empties[class] = span->next;
     cache->empty_pages -= span->pages;
+    mole_idle_count(cache, -(int32_t)span->pages);
     span->next = NULL;
     return span;
 }

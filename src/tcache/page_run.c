@@ -80,17 +80,17 @@ struct mole_run *mole_page_run_take(struct mole_tcache *cache,
     return run;
 }
 
-void mole_page_run_give(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                        struct mole_run *run, uint32_t pages, int page)
+bool mole_page_run_give(struct mole_tcache *cache, struct mole_run *run, uint32_t pages,
+                        int page)
 {
-    struct mole_heap *heap = cache->owner.heap;
     bool was_listed = run->free_pages != 0;
     run->free_pages |= page_mask(pages, page);
-    if (run->free_pages == 0xffff && run != heap->home) {
+    if (run->free_pages == 0xffff && run != cache->owner.heap->home) {
         if (was_listed)
             unlist(cache, run);
-        mole_arena_give(&heap->arena, slots, run);
-    } else if (!was_listed) {
-        mole_page_run_list(cache, run);
+        return true;
     }
+    if (!was_listed)
+        mole_page_run_list(cache, run);
+    return false;
 }

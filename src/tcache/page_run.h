@@ -27,7 +27,8 @@ struct mole_run *mole_page_run_take(struct mole_tcache *cache,
                                     int *page) mole_must_check;
 
 /*
- * Give them back; a run that is all free goes back to the arena, but for the heap's home.
+ * Give them back. Whether all of the run is free now, and no page of it the cache's any
+ * more: the arena is to have it. The heap's home stays.
  */
-void mole_page_run_give(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                        struct mole_run *run, uint32_t pages, int page);
+bool mole_page_run_give(struct mole_tcache *cache, struct mole_run *run, uint32_t pages,
+                        int page) mole_must_check;

@@ -51,15 +51,15 @@ static bool is_interrupted(struct mole_heap *heap)
 
 /*
  * Mark the caches of threads that the child does not have; they are rebuilt. So is that
- * of a
- * HEAP_NO_SERIALIZE heap: whose turn it was is not known.
+ * of a HEAP_NO_SERIALIZE heap, for whose turn it was is not known, and all of a heap that
+ * a vanished thread had stopped: it may have worked with any of them.
  */
-static void mark_torn(struct mole_heap *heap)
+static void mark_torn(struct mole_heap *heap, bool was_stopped)
 {
     for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
         struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
         bool is_shared = load_rlx(&owner->thread_a) == MOLE_SHARED;
-        cache->is_torn = is_shared || !mole_thread_owns(owner);
+        cache->is_torn = is_shared || was_stopped || !mole_thread_owns(owner);
         /*
          * Blocks in the batches of the thread that forked are found again in the tables.
          */
@@ -76,10 +76,11 @@ static void repair(struct mole_heap *heap, bool was_alone)
 {
     mole_arena_repair(&heap->arena);
     mole_lock_init(&heap->mode_lock);
+    bool was_stopped = mole_gate_is_shut(heap, true);
     mole_gate_repair(heap);
     if (was_alone || !load_rlx(&heap->word_a) || is_interrupted(heap))
         return;
-    mark_torn(heap);
+    mark_torn(heap, was_stopped && !heap->fixed); /* all of a fixed one's are made anew */
     if (heap->fixed)
         mole_fixed_cache_repair(heap);
     else

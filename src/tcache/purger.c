@@ -3,6 +3,7 @@
 
 #include "os/thread.h"
 #include "tcache/compact.h"
+#include "tcache/idle.h"
 #include "tcache/steal.h"
 
 enum {
@@ -32,13 +33,20 @@ static size_t steal_everywhere(void)
 
 static void run_purger(void)
 {
-    bool is_idle = false;
+    enum { PASSES_A_LOOK = 3, PASSES_ASLEEP = 8 };
+    unsigned slept = 1, passes = 0;
+    size_t awaited = 0;
     for (;;) {
-        mole_thread_sleep_ms(is_idle ? 8 * MOLE_PASS_MS : MOLE_PASS_MS);
+        mole_thread_sleep_ms(slept * MOLE_PASS_MS);
         size_t stolen = steal_everywhere() + mole_compact_orphans();
+        passes += slept;
+        if (passes >= PASSES_A_LOOK) {
+            awaited = mole_idle_look();
+            passes = 0;
+        }
         size_t warm = mole_pool_pass();
         bool was_fed = mole_pool_was_fed();
-        is_idle = !stolen && !warm && !was_fed;
+        slept = stolen || awaited || warm || was_fed ? 1 : PASSES_ASLEEP;
     }
 }
 

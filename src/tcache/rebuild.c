@@ -4,9 +4,11 @@
 #include "arena/inbox.h"
 #include "arena/large.h"
 #include "arena/span_map.h"
+#include "tcache/idle.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
 #include "tcache/sweep.h"
+#include "tcache/thread.h"
 #include "tcache/usage.h"
 
 static void rebuild(struct mole_tcache *cache, struct mole_pool_slots *slots,
@@ -119,6 +121,7 @@ static void reset(struct mole_tcache *cache)
         cache->partial[class] = cache->empties[class] = NULL;
         mole_slab_drop_current(cache, class);
     }
+    mole_idle_forget(cache);
 }
 
 void mole_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slots)
@@ -145,7 +148,7 @@ void mole_rebuild_torn(struct mole_heap *heap, struct mole_pool_slots *slots)
             continue;
         cache->is_torn = false;
         uintptr_t thread = load_rlx(&owner->thread_a);
-        if (thread != MOLE_ORPHAN && thread != MOLE_SHARED)
+        if (thread != MOLE_ORPHAN && !mole_thread_owns(owner)) /* nor shared */
             mole_heap_let_go(owner);
     }
 }

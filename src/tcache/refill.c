@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "tcache/empties.h"
 #include "tcache/hardened.h"
+#include "tcache/idle.h"
 #include "tcache/mixed.h"
 #include "tcache/slab.h"
 
@@ -47,6 +48,7 @@ struct mole_span *mole_refill_next(struct mole_tcache *cache, unsigned class)
     if (unlikely(!next || next->free == MOLE_END || !mole_slab_is_used_up(span) ||
                  load_rlx(&cache->owner.woken_a)))
         return NULL;
+    mole_idle_note_work(cache, cache->owner.heap);
     mole_slab_unlist(cache, next);
     mole_slab_make_full(cache, span);
     mole_slab_make_current(cache, next);
@@ -69,7 +71,11 @@ void *mole_tcache_alloc_from_orphans(struct mole_heap *heap,
             continue;
         struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
         mole_tcache_enter(cache);
-        if (class < MOLE_CLASS_COUNT) {
+        if (mole_gate_is_shut(heap, true)) {
+            /*
+             * This operation goes on, but the caches are whoever's who stopped the heap.
+             */
+        } else if (class < MOLE_CLASS_COUNT) {
             block = mole_tcache_alloc_slow(cache, slots, class, mark);
         } else {
             mole_slab_collect(cache, slots);
@@ -87,6 +93,7 @@ void *mole_tcache_alloc_slow(struct mole_tcache *cache, struct mole_pool_slots *
     void *block = mole_mixed_alloc(cache, slots, class, mark);
     if (block)
         return block;
+    mole_idle_note_work(cache, cache->owner.heap);
     struct mole_span *span = find_slab(cache, slots, class);
     if (!span) {
         mole_tcache_flush(cache);

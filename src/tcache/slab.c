@@ -8,6 +8,7 @@
 #include "arena/span_map.h"
 #include "base/check.h"
 #include "tcache/empties.h"
+#include "tcache/idle.h"
 #include "tcache/order.h"
 #include "tcache/page_run.h"
 #include "tcache/steal.h"
@@ -25,6 +26,7 @@ void mole_slab_arm(struct mole_tcache *cache, struct mole_span *span, int32_t fr
 /* Point the class, and the requests that find it directly, to `span`. */
 static void set_current(struct mole_tcache *cache, unsigned class, struct mole_span *span)
 {
+    mole_idle_count(cache, (int32_t)(span->pages - cache->current[class]->pages));
     cache->current[class] = span;
     size_t end = mole_size_class_bytes(class) / MOLE_ALIGN;
     if (end > MOLE_DIRECT_COUNT || class == MOLE_CLASS_MIXED)
@@ -172,8 +174,7 @@ struct mole_span *mole_slab_create(struct mole_tcache *cache,
     return create(cache, slots, class, slab_pages(cache, class));
 }
 
-void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                       struct mole_span *span)
+struct mole_run *mole_slab_take_apart(struct mole_tcache *cache, struct mole_span *span)
 {
     mole_slab_arm(cache, span, 0);
     struct mole_run *run = span->run;
@@ -181,15 +182,23 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
     int page = (int)((span->base - run->base) / MOLE_PAGE);
     if (cache->slabs[span->class] > 0)
         cache->slabs[span->class]--;
-    struct mole_arena *arena = &cache->owner.heap->arena;
-    mole_arena_enter(arena); /* for a census: spans do not come and go meanwhile */
     mole_span_unmap(span);
     mole_span_give(span);
+    if (run->is_cut && !mole_page_run_give(cache, run, pages, page))
+        return NULL;
+    mole_arena_unlink(&cache->owner.heap->arena, run);
+    return run;
+}
+
+void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                       struct mole_span *span)
+{
+    struct mole_arena *arena = &cache->owner.heap->arena;
+    mole_arena_enter(arena); /* for a census: spans do not come and go meanwhile */
+    struct mole_run *run = mole_slab_take_apart(cache, span);
     mole_arena_leave(arena);
-    if (run->is_cut)
-        mole_page_run_give(cache, slots, run, pages, page);
-    else
-        mole_arena_give(arena, slots, run);
+    if (run)
+        mole_arena_return(arena, slots, run);
 }
 
 /*
@@ -234,6 +243,7 @@ static bool replace_current(struct mole_tcache *cache, struct mole_span *span)
 void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots *slots,
                               struct mole_span *span)
 {
+    mole_idle_note_work(cache, span->heap);
     switch (load_rlx(&span->state_a)) {
     case MOLE_SPAN_CURRENT:
         mole_slab_arm(cache, span, MOLE_COUNT_ON);
@@ -304,15 +314,20 @@ bool mole_slab_is_whole(struct mole_span *span)
     return count == span->fresh && mole_inbox_is_quiet(span);
 }
 
+void mole_slab_retire_whole(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                            unsigned class)
+{
+    struct mole_span *span = cache->current[class];
+    if (span == &mole_tcache_none || !mole_slab_is_whole(span))
+        return;
+    set_current(cache, class, &mole_tcache_none);
+    mole_slab_make_partial(cache, span, 0);
+    retire(cache, slots, span);
+}
+
 void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots)
 {
-    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
-        struct mole_span *span = cache->current[class];
-        if (span == &mole_tcache_none || !mole_slab_is_whole(span))
-            continue;
-        set_current(cache, class, &mole_tcache_none);
-        mole_slab_make_partial(cache, span, 0);
-        retire(cache, slots, span);
-    }
+    for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1)
+        mole_slab_retire_whole(cache, slots, class);
     (void)mole_empties_drop(cache, slots);
 }

@@ -44,6 +44,14 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
                        struct mole_span *span);
 
 /*
+ * The same under the arena's lock, and without calls to the system. Returns the run if
+ * all of it is free now: it is in no heap any more and goes to mole_arena_return; or
+ * NULL.
+ */
+struct mole_run *mole_slab_take_apart(struct mole_tcache *cache, struct mole_span *span)
+    mole_must_check;
+
+/*
  * Put what came back to the slab on its free list, in the order of its table; `unlist` as
  * for mole_inbox_take.
  */
@@ -59,5 +67,9 @@ void mole_slab_collect(struct mole_tcache *cache, struct mole_pool_slots *slots)
  */
 bool mole_slab_is_whole(struct mole_span *span);
 
-/* Give back the current slabs that are whole, and those kept. */
+/* The current slab of a class, if it is whole, is kept (empties.h) or goes. */
+void mole_slab_retire_whole(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                            unsigned class);
+
+/* Give all of those back, and the slabs that are kept. */
 void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots);

@@ -5,6 +5,7 @@
 
 #include "arena/mode.h"
 #include "tcache/fixed_cache.h"
+#include "tcache/idle.h"
 #include "tcache/sweep.h"
 
 struct mole_meta_stack mole_tcache_shared;
@@ -59,6 +60,7 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     mole_sweep_init(cache);
     mole_fixed_cache_init(cache, heap->fixed);
     store_rlx(&cache->owner.is_lean_a, false);
+    mole_idle_forget(cache);
     store_rel(&cache->owner.thread_a, thread); /* HB-OWNER-1 */
     mole_heap_enlist(heap, &cache->owner);
     return cache;

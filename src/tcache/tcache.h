@@ -81,6 +81,8 @@ struct mole_tcache {
         *home;             /* where the record goes when its heap ends, see create */
     struct mole_draw draw; /* bytes until a block is one of a sample */
     bool is_torn;          /* in a fork's child: to be rebuilt from the tables */
+    uint8_t drained;       /* whoever drains it while idle: classes that are done */
+    bool keeps_all;        /* the same: empty slabs are kept until they are taken */
     struct mole_sweep sweep;
     struct mole_fixed_cache fixed; /* of a fixed-size heap; else unused */
     struct mole_large_cache large;

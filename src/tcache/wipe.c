@@ -8,6 +8,7 @@
 #include "arena/rest.h"
 #include "arena/span_map.h"
 #include "base/check.h"
+#include "tcache/idle.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
 #include "tcache/sweep.h"
@@ -121,6 +122,7 @@ uint64_t mole_wipe_cache(struct mole_tcache *cache, struct mole_pool_slots *slot
     store_rlx(&cache->owner.woken_a, NULL);
     if (cache->empty_pages) { /* they go with the rest below */
         memset(cache->empties, 0, sizeof cache->empties);
+        mole_idle_count(cache, -(int32_t)cache->empty_pages);
         cache->empty_pages = 0;
     }
     if (unlikely(has_grown)) {

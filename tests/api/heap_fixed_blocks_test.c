@@ -165,10 +165,17 @@ static uint64_t locks_since(uint64_t before)
     return now - before - (lock_count() - now);
 }
 
+/* The purger's locks are no operation's: none is to be started. */
+static void keep_purger_out(void)
+{
+    require(mh_configure("purger:calls") == 0, "the purger cannot be switched off");
+}
+
 Test(heap_fixed_blocks, case_133_without_serialization_it_takes_no_lock)
 {
     static struct oracle oracle;
     static void *blocks[MANY];
+    keep_purger_out();
     uint64_t random = 1, before = lock_count();
     HANDLE heap = create_fixed(HEAP_NO_SERIALIZE, 0, 64 * MIB);
     oracle_init(&oracle, heap, 0, 1);
@@ -195,6 +202,7 @@ Test(heap_fixed_blocks, case_133_warm_pairs_take_no_lock)
 {
     if (has_global_flag(0x70))
         cr_skip_test("SKIPPED: heaps with checks have no caches");
+    keep_purger_out();
     HANDLE heap = create_fixed(0, 0, MIB);
     for (SIZE_T bytes = 1; bytes <= 1024; bytes += 341) {
         for (int pair = 0; pair < 100; pair++)

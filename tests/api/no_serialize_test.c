@@ -144,6 +144,12 @@ static struct mh_stats counters(void)
     return stats;
 }
 
+/* The purger's locks are no operation's: none is to be started. */
+static void keep_purger_out(void)
+{
+    require(mh_configure("purger:calls") == 0, "the purger cannot be switched off");
+}
+
 /* Locks taken since `before`, but for those that asking takes. */
 static uint64_t locks_since(uint64_t before)
 {
@@ -157,6 +163,7 @@ static uint64_t locks_since(uint64_t before)
 Test(no_serialize, case_133_such_a_heap_never_takes_a_lock)
 {
     static struct oracle oracle;
+    keep_purger_out();
     struct mh_stats before = counters();
     HANDLE heap = create_heap(HEAP_NO_SERIALIZE);
 
@@ -186,6 +193,7 @@ Test(no_serialize, case_133_warm_pairs_of_a_serialized_heap_take_no_lock)
 {
     enum { PAIRS = 100000 };
     const size_t sizes[] = {0, 16, 64, 200, 1000, 4000};
+    keep_purger_out();
     HANDLE heap = create_heap(0);
 
     for (size_t i = 0; i < LENGTH(sizes); i++) {
@@ -204,6 +212,7 @@ Test(no_serialize, case_133_warm_pairs_of_a_serialized_heap_take_no_lock)
 Test(no_serialize, case_133_a_serialized_heap_takes_few_locks_per_refill)
 {
     enum { COUNT = 200000 };
+    keep_purger_out();
     HANDLE heap = create_heap(0);
     struct mh_stats before = counters();
 

@@ -3,6 +3,7 @@
 
 #include "../api/asleep.h"
 #include "arena/mode.h"
+#include "os/barrier.h"
 #include "tcache/steal.h"
 #include "unit.h"
 
@@ -304,5 +305,36 @@ Test(gate, a_try_to_stop_a_heap_does_not_wait_for_its_owner)
     require(HeapUnlock(handle) && modes_of(handle) == 0, "HeapUnlock");
     destroy_heap(gone);
     require(!mole_gate_try_stop(dead), "a dead heap was stopped");
+    require(!mole_gate_is_any_mine(), "a gate is left");
+}
+
+static const char *pause_and_look(struct worker *worker)
+{
+    struct mole_heap *heap = inside(worker->shared);
+    struct mole_owner *owner = mole_heap_owners(heap);
+    answer_unless(mole_gate_try_pause(heap), "it waited, or gave up");
+    bool is_quiet = mole_gate_has_quiet(owner);
+    mole_gate_resume(heap);
+    answer_unless(!is_quiet, "a cache in use is called quiet");
+    return NULL;
+}
+
+/* As if this thread were in an operation. */
+Test(gate, a_pause_waits_for_nobody)
+{
+    if (!mole_barrier_all())
+        mole_mode_go_fenced();
+    HANDLE handle = create_heap(0), gone = create_heap(0);
+    struct mole_heap *dead = inside(gone);
+    struct mole_tcache *cache = mole_thread_cache(inside(handle));
+    mole_tcache_enter(cache);
+    run_workers(1, pause_and_look, handle);
+    mole_tcache_leave(cache);
+    require(mole_gate_try_pause(inside(handle)), "an open heap was not paused");
+    require(mole_gate_has_quiet(&cache->owner), "a quiet cache is called in use");
+    run_workers(1, expect_not_stopped, handle);
+    mole_gate_resume(inside(handle));
+    destroy_heap(gone);
+    require(!mole_gate_try_pause(dead), "a dead heap was paused");
     require(!mole_gate_is_any_mine(), "a gate is left");
 }

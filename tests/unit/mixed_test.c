@@ -171,7 +171,9 @@ Test(mixed, a_forks_child_gets_it_back_from_its_table)
         blocks[i] = take(heap, 0, 16 * (i + 1));
     give_back(heap, blocks[1]);
     struct mole_span *span = cache->current[MOLE_CLASS_MIXED];
-    cache->is_torn = true; /* as if its thread had been in the middle of an operation */
+    /* As if its thread, another one, had been in the middle of an operation. */
+    store_rlx(&cache->owner.thread_a, mole_thread_self() + 64);
+    cache->is_torn = true;
     mole_rebuild_torn(inside(heap), mole_thread_slots());
     require(cache->partial[MOLE_CLASS_MIXED] == span, "it is in no list");
     require(mole_span_live_count(span) == 2, "blocks are lost");

@@ -86,7 +86,7 @@ Test(page_run, one_that_gets_a_page_back_is_listed_again)
     int page;
     for (int i = 1; i < MOLE_CHUNK_PAGES; i++)
         take_pages(1, &page);
-    mole_page_run_give(cache, NULL, heap->home, 1, 5);
+    require(!mole_page_run_give(cache, heap->home, 1, 5), "all of it is free");
     require(is_listed(heap->home), "it is not");
     require(take_pages(1, &page) == heap->home && page == 5, "page %d was taken", page);
 }
@@ -97,8 +97,9 @@ Test(page_run, one_that_is_all_free_goes_back_to_the_arena)
     int first, second;
     struct mole_run *run = take_pages(MOLE_CHUNK_PAGES, &first);
     require(run != heap->home && !run->free_pages, "not a run of its own");
-    mole_page_run_give(cache, NULL, run, MOLE_CHUNK_PAGES, first);
+    require(mole_page_run_give(cache, run, MOLE_CHUNK_PAGES, first), "it is kept");
     require(!is_listed(run), "it is listed");
+    mole_arena_give(&heap->arena, NULL, run);
     for (struct mole_run *left = heap->arena.runs; left; left = left->next)
         require(left != run, "it is the heap's");
     take_pages(8, &first);
@@ -110,7 +111,7 @@ Test(page_run, the_home_run_stays_when_all_its_pages_are_free)
     begin();
     int page;
     take_pages(8, &page);
-    mole_page_run_give(cache, NULL, heap->home, 8, page);
+    require(!mole_page_run_give(cache, heap->home, 8, page), "it is given back");
     require(heap->home->free_pages == 0xfffe && is_listed(heap->home), "it went");
     require(heap->arena.runs != NULL, "the heap has no run");
 }

@@ -228,7 +228,9 @@ Test(wipe, the_order_of_a_slab_that_a_forks_child_rebuilt_is_not_believed)
         blocks[i] = take(heap, 0, 512);
     give_back(heap, blocks[1]);
     give_back(heap, blocks[3]);
-    cache->is_torn = true; /* as if its thread had been in the middle of an operation */
+    /* As if its thread, another one, had been in the middle of an operation. */
+    store_rlx(&cache->owner.thread_a, mole_thread_self() + 64);
+    cache->is_torn = true;
     mole_rebuild_torn(record, mole_thread_slots());
     require(mole_heap_adopt_one(&cache->owner, mole_thread_self()), "nobody owns it");
     require(take(heap, 0, 512) == blocks[1], "its slab is not used");

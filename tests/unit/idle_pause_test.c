@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "arena/hold.h"
+#include "arena/mode.h"
+#include "os/barrier.h"
+#include "tcache/empties.h"
+#include "tcache/idle.h"
+#include "unit.h"
+
+enum { BYTES = 8192, SMALL = 800, BLOCKS = 1000, LARGE = 30000 };
+
+static HANDLE handle;
+static struct mole_heap *heap;
+static void *blocks[BLOCKS];
+
+static void begin(void)
+{
+    stop_passes();
+    if (!mole_barrier_all()) /* in this system: then it goes without */
+        mole_mode_go_fenced();
+    handle = create_heap(0);
+    heap = inside(handle);
+}
+
+static const char *free_all(struct worker *worker)
+{
+    (void)worker;
+    settle_in(handle);
+    for (size_t i = 0; i < BLOCKS; i++)
+        answer_unless(HeapFree(handle, 0, blocks[i]), "HeapFree failed");
+    return NULL;
+}
+
+static size_t count_runs(void)
+{
+    size_t runs = 0;
+    for (struct mole_run *run = heap->arena.runs; run; run = run->next)
+        runs++;
+    return runs;
+}
+
+enum { MOST_OF_A_PAUSE = 32 };
+
+/* What happens in pauses. */
+static struct seen {
+    bool is_paused;
+    size_t pauses;
+    size_t runs;      /* at the start of one */
+    size_t most_runs; /* that went in one */
+    uint64_t gives;
+    uint64_t began;
+    uint64_t ended;
+    bool has_given; /* to the pool, in a pause */
+    bool has_rested;
+    bool is_held; /* hold.h */
+} seen;
+
+static void see_pause(unsigned modes)
+{
+    uint64_t now = mole_clock_ns();
+    bool is_paused = modes & MOLE_MODE_STOPPED;
+    if (is_paused && !seen.is_paused) {
+        if (seen.pauses++)
+            seen.has_rested &= now - seen.ended >= 1000 * 1000 &&
+                               now - seen.ended >= 8 * (seen.ended - seen.began);
+        seen.began = now;
+        bool is_free = mole_hold_try();
+        if (is_free)
+            mole_hold_end();
+        seen.is_held &= !is_free;
+        seen.runs = count_runs();
+        seen.gives = mole_pool_gives();
+    } else if (!is_paused && seen.is_paused) {
+        size_t gone = seen.runs - count_runs();
+        seen.ended = now;
+        seen.most_runs = gone > seen.most_runs ? gone : seen.most_runs;
+        seen.has_given |= mole_pool_gives() != seen.gives;
+    }
+    seen.is_paused = is_paused;
+}
+
+/* Threads wait for a pause: it is short, and they have time to go on after it. */
+Test(idle_pause, pauses_are_bounded_and_far_between)
+{
+    begin();
+    for (size_t i = 0; i < BLOCKS; i++) {
+        if (i < SMALL) /* the next slab is, too; later ones are too large to be kept */
+            mole_thread_cache(heap)->slabs[mole_size_class_of(BYTES)] = 0;
+        blocks[i] = take(handle, 0, i < SMALL ? BYTES : LARGE);
+    }
+    require(span_of(blocks[0])->pages < span_of(blocks[BLOCKS - 1])->pages &&
+                span_of(blocks[BLOCKS - 1])->pages > MOLE_EMPTY_PAGES,
+            "slabs have another size");
+    run_workers(1, free_all, NULL); /* its slabs fill runs, but nobody comes who steals */
+    seen = (struct seen){.has_rested = true, .is_held = true};
+    mole_mode_follow(heap, see_pause);
+    (void)mole_idle_look();
+    (void)mole_idle_look();
+    require(count_runs() == 1, "the heap has %zu runs", count_runs());
+    require(seen.pauses > 2, "%zu pauses", seen.pauses);
+    require(seen.most_runs > 0 && seen.most_runs <= MOST_OF_A_PAUSE,
+            "%zu runs went in a pause", seen.most_runs);
+    require(!seen.has_given, "runs were given away in a pause");
+    require(seen.is_held, "the heap might have ended");
+    require(seen.has_rested, "one pause came after the other");
+    require(mole_idle_longest_ns() >= seen.ended - seen.began, "it is not said how long");
+}
