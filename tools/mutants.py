@@ -145,7 +145,6 @@ COMMIT = """    while (from < target &&
            !cas_weak_rel(&committed_a, &from, target)) { /* HB-REGION-1 */
     }
 """
-IS_LIVE_REMOTE = "mole_span_entry_is_live(load_rlx(&span->entry_a[index]));"
 IS_LIVE = "!mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index]))"
 
 MUTANTS = [
@@ -193,14 +192,12 @@ MUTANTS = [
     Mutant("liveness_of_heap_free", "HeapFree does not ask whether the block is live", [
         ("src/api/heap.c", IS_LIVE, "false"),
     ], ["misuse/heap_free"]),
-    Mutant("liveness_of_free_remote", "free of another thread's block does not ask whether it is "
-           "live", [
-        ("src/malloc/malloc.c", IS_LIVE_REMOTE, "true;"),
-    ], ["misuse/malloc", "misuse/remote_free"]),
-    Mutant("liveness_of_heap_free_remote", "HeapFree of another thread's block does not ask "
-           "whether it is live", [
-        ("src/api/heap.c", IS_LIVE_REMOTE, "true;"),
-    ], ["misuse/heap_free", "misuse/remote_free"]),
+    Mutant("liveness_of_free_remote", "a free of another thread's block does not ask whether it "
+           "is live", [
+        ("src/tcache/batch.c",
+         "    return likely(mole_span_entry_is_live(entry)) &&\n           likely(",
+         "    return likely("),
+    ], ["misuse/malloc", "misuse/heap_free", "misuse/remote_free"]),
     Mutant("other_heaps_block_remote", "HeapFree frees another thread's block of another heap", [
         ("src/api/heap.c", "span->heap == cache->owner.heap &&\n", "\n"),
     ], ["misuse/heap_free", "misuse/remote_free"]),

@@ -6,15 +6,19 @@ TESTS = {}
 
 # Arguments of mutants.Mutant.
 MUTANTS = [
+    ("claimed_by_both", "two threads that free a block at once both do", [
+        ("src/tcache/batch.c", "likely(cas_rlx(&span->entry_a[index], &entry, link));",
+         "(store_rlx(&span->entry_a[index], link), true);"),
+    ], ["unit/batch"]),
     ("batch_in_any_order", "who only frees hands blocks over in the order they were freed in", [
         ("src/tcache/batch.c",
-         "    if (cache->current[batch->span->class] == &mole_tcache_none)\n",
-         "    if (false && cache)\n"),
+         "        cache->current[batch->span->class] == &mole_tcache_none)\n",
+         "        false && cache)\n"),
     ], ["unit/batch"]),
     ("batch_always_in_order", "who allocates the same blocks puts what it frees in order, too", [
         ("src/tcache/batch.c",
-         "    if (cache->current[batch->span->class] == &mole_tcache_none)\n",
-         "    if (cache)\n"),
+         "        cache->current[batch->span->class] == &mole_tcache_none)\n",
+         "        cache)\n"),
     ], ["unit/batch"]),
     ("free_ones_forgotten", "blocks that come back take the place of those that were free", [
         ("src/tcache/slab.c", "    if (span->free != MOLE_END) {\n        uint32_t last;\n",

@@ -37,6 +37,10 @@ MUTANTS = [
     ("no_slab_set_aside", "a class that has no slab sets it aside", [
         ("src/tcache/slab.h", " &&\n           span != &mole_tcache_none;", ";"),
     ], ["unit/refill"]),
+    ("replaced_unswept", "a slab that replaces another does not count for sweeps", [
+        ("src/tcache/slab.c", "    mole_sweep_go_on(cache);\n    return true;",
+         "    return true;"),
+    ], ["unit/sweep"]),
     ("always_listed", "a full slab is listed though the current one has no block", [
         ("src/tcache/slab.c", "        if (!replace_current(cache, span))\n", ""),
     ], ["unit/refill"]),

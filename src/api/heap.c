@@ -237,9 +237,7 @@ static __attribute__((noinline, used)) BOOL free_remote(HANDLE handle, DWORD fla
                      handle != MOLE_NO_KEY && span->heap == cache->owner.heap &&
                      span->kind == MOLE_SPAN_SLAB &&
                      mole_span_index(span, block, &index) && index < span->capacity &&
-                     mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
-    if (likely(is_remote))
-        mole_tcache_free_remote(cache, span, index);
+                     mole_tcache_free_remote(cache, span, index);
     mole_tcache_leave(cache);
     return likely(is_remote) ? TRUE : free_slow(handle, flags, block);
 }

@@ -50,6 +50,9 @@
 #define cas_weak_acq_rel(p, old, v)                                              \
     atomic_compare_exchange_weak_explicit((p), (old), (v), memory_order_acq_rel, \
                                           memory_order_acquire)
+#define cas_rlx(p, old, v)                                                         \
+    atomic_compare_exchange_strong_explicit((p), (old), (v), memory_order_relaxed, \
+                                            memory_order_relaxed)
 #define cas_acq(p, old, v)                                                         \
     atomic_compare_exchange_strong_explicit((p), (old), (v), memory_order_acquire, \
                                             memory_order_relaxed)

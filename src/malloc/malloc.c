@@ -224,9 +224,7 @@ static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
     size_t index;
     bool is_remote = span->kind == MOLE_SPAN_SLAB && span->heap == cache->owner.heap &&
                      mole_span_index(span, block, &index) && index < span->capacity &&
-                     mole_span_entry_is_live(load_rlx(&span->entry_a[index]));
-    if (likely(is_remote))
-        mole_tcache_free_remote(cache, span, index);
+                     mole_tcache_free_remote(cache, span, index);
     mole_tcache_leave(cache);
     if (unlikely(!is_remote))
         free_slow(block);

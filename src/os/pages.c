@@ -179,6 +179,8 @@ enum mole_pages_moved mole_pages_move(void *from, void *to, size_t bytes)
                          ? MAP_FAILED
                          : mmap(to, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
         moved = hole == to ? MOLE_PAGES_STAY : MOLE_PAGES_LOST;
+        if (moved == MOLE_PAGES_STAY)
+            mole_pages_set_huge(to, bytes, false);
         add_rlx(&lost_a, moved == MOLE_PAGES_LOST);
     }
     errno = saved;

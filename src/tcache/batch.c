@@ -21,6 +21,8 @@ uint64_t mole_tcache_batches(void)
     return load_rlx(&batches_a);
 }
 
+enum { ORDER_LEAST = 8 }; /* blocks: fewer are no order worth making */
+
 /*
  * A thread that only frees such blocks puts them in the order of the table (order.h), for
  * it mostly waits for the one that allocates them. One that does both leaves them.
@@ -30,7 +32,8 @@ static mole_slow void flush(const struct mole_tcache *cache, struct mole_batch *
     if (!batch->span)
         return;
     uint32_t first = batch->first, last = batch->last;
-    if (cache->current[batch->span->class] == &mole_tcache_none)
+    if (batch->count >= ORDER_LEAST &&
+        cache->current[batch->span->class] == &mole_tcache_none)
         first = mole_order_list(batch->span, first, batch->count, &last);
     mole_inbox_push(batch->span, first, last, batch->count);
     batch->span = NULL;
@@ -50,28 +53,46 @@ static bool is_full(const struct mole_batch *batch)
            batch->count * batch->span->block_bytes >= MOLE_BATCH_BYTES;
 }
 
-void mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
+/*
+ * Let the entry of a live block be a free one's, `link`. False: it is none, also because
+ * another thread frees the block at the same time, as only one of the two may.
+ */
+static bool claim(struct mole_span *span, size_t index, uint16_t link)
+{
+    uint16_t entry = load_rlx(&span->entry_a[index]);
+    return likely(mole_span_entry_is_live(entry)) &&
+           likely(cas_rlx(&span->entry_a[index], &entry, link));
+}
+
+static bool free_at_once(struct mole_span *span, size_t index)
+{
+    if (!claim(span, index, MOLE_END))
+        return false;
+    add_rlx(&span->heap->frees_a, 1);
+    mole_idle_note_push(span->heap);
+    mole_inbox_push(span, (uint32_t)index, (uint32_t)index, 1);
+    return true;
+}
+
+bool mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
                              size_t index)
 {
-    if (!cache) {
-        add_rlx(&span->heap->frees_a, 1);
-        mole_idle_note_push(span->heap);
-        store_rlx(&span->entry_a[index], MOLE_END);
-        mole_inbox_push(span, (uint32_t)index, (uint32_t)index, 1);
-        return;
-    }
-    cache->frees++;
+    if (!cache)
+        return free_at_once(span, index);
     struct mole_batch *batch = &cache->batch[span->class];
-    if (batch->span != span) {
+    bool is_begun = batch->span == span;
+    if (unlikely(!claim(span, index, is_begun ? batch->first : MOLE_END)))
+        return false;
+    cache->frees++;
+    if (!is_begun) {
         flush(cache, batch);
         store_rlx(&cache->owner.has_batches_a, true);
         mole_idle_note_work(cache, span->heap);
-        *batch =
-            (struct mole_batch){.span = span, .first = MOLE_END, .last = (uint16_t)index};
+        *batch = (struct mole_batch){.span = span, .last = (uint16_t)index};
     }
-    store_rlx(&span->entry_a[index], batch->first);
     batch->first = (uint16_t)index;
     batch->count++;
     if (is_full(batch))
         flush(cache, batch);
+    return true;
 }

@@ -151,9 +151,9 @@ static void free_in_slab(struct mole_use *use, struct mole_span *span, void *blo
 {
     size_t index;
     check(mole_span_index(span, block, &index));
-    if (!use->cache ||
-        span->owner != &use->cache->owner) /* batches know no coded links */
-        mole_tcache_free_remote(span->link_key ? NULL : use->cache, span, index);
+    /* Batches know no coded links. If another was faster, it is free all the same. */
+    if (!use->cache || span->owner != &use->cache->owner)
+        (void)mole_tcache_free_remote(span->link_key ? NULL : use->cache, span, index);
     else if (!mole_hardened_push_any(span, index, block))
         mole_tcache_counted_down(use->cache, use->slots, span);
 }

@@ -237,6 +237,7 @@ static bool replace_current(struct mole_tcache *cache, struct mole_span *span)
         return false;
     mole_slab_make_full(cache, current);
     mole_slab_make_current(cache, span);
+    mole_sweep_go_on(cache);
     return true;
 }
 

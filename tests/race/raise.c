@@ -15,7 +15,7 @@ enum { THREADS = 4, WAYS = 8, KINDS = 4 };
 static const DWORD raising = HEAP_GENERATE_EXCEPTIONS;
 static HANDLE heap, raising_heap;
 static atomic_bool is_over;
-static atomic_ullong caught, allowed, unheard, heard[2], heaps_made, told;
+static atomic_ullong caught, allowed, unheard, heard[2], heaps_made, told, settled;
 
 /* A call whose code is known; 0: it returned. */
 static DWORD code_of(HANDLE where, DWORD flags, void *block, SIZE_T bytes)
@@ -118,6 +118,7 @@ static void *raise_often(void *argument)
     void *own = HeapAlloc(heap, 0, 200);
     race_stamp(own, 200, random);
     uint64_t key = random;
+    atomic_fetch_add(&settled, 1);
     while (!atomic_load(&is_over)) {
         raise_one(&random, own);
         race_require(race_is_stamped(own, 200, key), "a block changed");
@@ -230,6 +231,8 @@ int main(void)
     for (size_t i = 0; i < THREADS; i++)
         threads[i] = race_thread(raise_often, (void *)i);
     threads[THREADS] = race_thread(make_heaps, NULL);
+    while (atomic_load(&settled) < THREADS) /* else a block of one may yet be missing */
+        race_sleep_ms(1);
     for (size_t i = 0; i < count && !atomic_load(&race_failed); i++)
         one_round(&spies[i], i);
     await(&heaps_made, 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A worker frees the test's blocks. */
+#include "os/thread.h"
 #include "tcache/mixed.h"
 #include "unit.h"
 
@@ -279,6 +280,47 @@ Test(batch, a_thread_that_only_frees_has_them_for_malloc_too)
         have++;
     }
     run_workers(1, free_mallocs, NULL);
+}
+
+static struct {
+    struct mole_tcache caches[2];
+    atomic_size_t arrived, freed;
+} rivals;
+
+/* Both free every block, each when the other is about to. */
+static const char *free_as_a_rival(struct worker *worker)
+{
+    size_t freed = 0;
+    for (size_t i = 0; i < MOST; i++) {
+        struct mole_span *span = mole_span_map_find(gift.blocks[i]);
+        size_t index;
+        answer_unless(mole_span_index(span, gift.blocks[i], &index), "no index");
+        atomic_fetch_add(&rivals.arrived, 1);
+        for (unsigned turns = 0; atomic_load(&rivals.arrived) < 2 * (i + 1); turns++)
+            if (turns > 1000)
+                mole_thread_yield();
+        freed += mole_tcache_free_remote(&rivals.caches[worker->index], span, index);
+    }
+    mole_tcache_flush(&rivals.caches[worker->index]);
+    atomic_fetch_add(&rivals.freed, freed);
+    return NULL;
+}
+
+Test(batch, of_two_threads_that_free_a_block_at_once_one_does)
+{
+    begin();
+    for (int round = 0; round < 8; round++) {
+        for (size_t i = 0; i < MOST; i++)
+            gift.blocks[i] = take(gift.heap, 0, 64);
+        rivals.arrived = rivals.freed = 0;
+        run_workers(2, free_as_a_rival, NULL);
+        require(rivals.freed == MOST, "%zu of %d blocks were freed", rivals.freed, MOST);
+    }
+    size_t index;
+    struct mole_span *span = span_of(gift.blocks[0]);
+    require(mole_span_index(span, gift.blocks[0], &index) &&
+                !mole_tcache_free_remote(NULL, span, index),
+            "a free block was freed");
 }
 
 static const char *free_and_end(struct worker *worker)

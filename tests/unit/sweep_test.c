@@ -85,6 +85,26 @@ Test(sweep, slabs_that_are_partial_for_long_lose_their_holes)
             "a hole is still there");
 }
 
+/* Else a thread with full slabs only would never make a step for its partial ones. */
+Test(sweep, a_slab_that_replaces_a_used_up_one_counts_for_the_next_step)
+{
+    begin(2);
+    for (size_t i = 0; i < SLAB - 1; i++) /* the current one's rest */
+        (void)take(heap, 0, BYTES);
+    for (size_t slab = 0; slab < 2; slab++) {
+        unsigned before = cache->sweep.wait;
+        size_t given = 0;
+        while (cache->current[class_of_them] != span_of(blocks[slab][SLAB - 1])) {
+            require(given < SLAB / 2, "slab %zu did not become current", slab);
+            give_back(heap, blocks[slab][given++]);
+        }
+        require(cache->sweep.wait == before - 1, "%u calls to go, %u before",
+                cache->sweep.wait, before);
+        while (given--)
+            (void)take(heap, 0, BYTES);
+    }
+}
+
 Test(sweep, what_is_used_again_is_whole)
 {
     begin(2);

@@ -102,7 +102,7 @@ static inline void free_into(struct mole_tcache *others, const void *block)
 {
     size_t index;
     require(mole_span_index(span_of(block), block, &index), "no index");
-    mole_tcache_free_remote(others, span_of(block), index);
+    require(mole_tcache_free_remote(others, span_of(block), index), "it is not live");
     require(others->batch[span_of(block)->class].span == span_of(block), "in no batch");
 }
 
