@@ -194,9 +194,7 @@ MUTANTS = [
     ], ["misuse/heap_free"]),
     Mutant("liveness_of_free_remote", "a free of another thread's block does not ask whether it "
            "is live", [
-        ("src/tcache/batch.c",
-         "    return likely(mole_span_entry_is_live(entry)) &&\n           likely(",
-         "    return likely("),
+        ("src/tcache/batch.c", "if (unlikely(!mole_span_entry_is_live(entry)))", "if (false)"),
     ], ["misuse/malloc", "misuse/heap_free", "misuse/remote_free"]),
     Mutant("other_heaps_block_remote", "HeapFree frees another thread's block of another heap", [
         ("src/api/heap.c", "span->heap == cache->owner.heap &&\n", "\n"),
