@@ -41,6 +41,12 @@ MUTANTS = [
         ("src/tcache/slab.c", "    mole_sweep_go_on(cache);\n    return true;",
          "    return true;"),
     ], ["unit/sweep"]),
+    ("swept_in_a_pause", "sweeps go on in a pause of the heap", [
+        ("src/tcache/sweep.c", "    if (cache->keeps_all) {", "    if (false) {"),
+    ], ["unit/sweep"]),
+    ("worked_with_for_good", "a heap that is kept counts as worked with in its next life", [
+        ("src/tcache/wipe.c", "    store_rlx(&cache->owner.is_worked_a, false);", "    "),
+    ], ["unit/wipe"]),
     ("always_listed", "a full slab is listed though the current one has no block", [
         ("src/tcache/slab.c", "        if (!replace_current(cache, span))\n", ""),
     ], ["unit/refill"]),

@@ -19,10 +19,11 @@ enum {
     OF_A_CACHE = 16,
     OF_A_SLAB = 256,
     OF_AN_INBOX = 64,
-    OF_BATCHES = 1024, /* of a cache */
-    MOST_PAUSES = 512, /* a look */
-    PAUSED_PART = 8,   /* pauses make up one part in so many of the time, at most */
-    MOST_WAIT = 63,    /* looks */
+    OF_BATCHES = 1024,   /* of a cache */
+    MOST_PAUSES = 512,   /* a look */
+    PAUSED_PART = 8,     /* pauses make up one part in so many of the time, at most */
+    MOST_WAIT = 63,      /* looks */
+    MOST_REST_MS = 1000, /* a process that was stopped in a pause is not at fault */
 };
 
 /*
@@ -89,7 +90,8 @@ static void note_pause(struct work *work, uint64_t ns)
 {
     if (ns > load_rlx(&longest_ns_a))
         store_rlx(&longest_ns_a, ns);
-    work->rest_ms = 1 + (unsigned)(PAUSED_PART * ns / 1000000);
+    uint64_t rest_ms = 1 + PAUSED_PART * ns / 1000000;
+    work->rest_ms = rest_ms < MOST_REST_MS ? (unsigned)rest_ms : MOST_REST_MS;
 }
 
 /* Take what the cache keeps of the class. */

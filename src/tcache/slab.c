@@ -308,8 +308,8 @@ void mole_slab_collect(struct mole_tcache *cache, struct mole_pool_slots *slots)
 
 bool mole_slab_is_whole(struct mole_span *span)
 {
-    uint32_t count = 0;
-    for (uint32_t index = span->free; index != MOLE_END;
+    uint32_t count = 0; /* bounded: racing frees of one block may have made a ring */
+    for (uint32_t index = span->free; index != MOLE_END && count <= span->fresh;
          index = mole_link_get(span, index))
         count++;
     return count == span->fresh && mole_inbox_is_quiet(span);

@@ -71,6 +71,10 @@ void mole_sweep_step(struct mole_tcache *cache, uint32_t now)
 
 void mole_sweep_go_on_slow(struct mole_tcache *cache)
 {
+    if (cache->keeps_all) {
+        cache->sweep.wait = 1; /* not while the heap is paused: it takes system calls */
+        return;
+    }
     cache->sweep.wait = MOLE_SWEEP_EVERY;
     mole_sweep_step(cache, ticks());
 }

@@ -185,7 +185,7 @@ mole_slow mole_shared void mole_tcache_counted_down(struct mole_tcache *cache,
 
 /*
  * Free a block of another owner's slab, by a batch of `cache`, the caller's own in that
- * heap, or at once when it is NULL. False: it is not live. Of two at a time one hears so.
+ * heap, or at once when it is NULL. False: it is not live (of two at a time see batch.c).
  */
 mole_shared bool mole_tcache_free_remote(struct mole_tcache *cache,
                                          struct mole_span *span, size_t index);

@@ -102,6 +102,7 @@ static void wipe_rest(struct mole_tcache *cache, struct mole_pool_slots *slots)
     }
     drop_lists(cache);
     memset(cache->batch, 0, sizeof cache->batch);
+    store_rlx(&cache->owner.has_batches_a, false);
     mole_rest_shrink(heap, slots);
     cache->page_runs = NULL;
     if (heap->home->free_pages)
@@ -120,7 +121,8 @@ uint64_t mole_wipe_cache(struct mole_tcache *cache, struct mole_pool_slots *slot
     bool has_grown = heap->arena.has_grown;
     uint64_t frees = 0;
     store_rlx(&cache->owner.woken_a, NULL);
-    if (cache->empty_pages) { /* they go with the rest below */
+    store_rlx(&cache->owner.is_worked_a, false); /* who looks at the next heap is told */
+    if (cache->empty_pages) {                    /* they go with the rest below */
         memset(cache->empties, 0, sizeof cache->empties);
         mole_idle_count(cache, -(int32_t)cache->empty_pages);
         cache->empty_pages = 0;

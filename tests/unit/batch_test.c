@@ -312,9 +312,11 @@ Test(batch, of_two_threads_that_free_a_block_at_once_one_does)
     for (int round = 0; round < 8; round++) {
         for (size_t i = 0; i < MOST; i++)
             gift.blocks[i] = take(gift.heap, 0, 64);
-        rivals.arrived = rivals.freed = 0;
+        atomic_store(&rivals.arrived, 0);
+        atomic_store(&rivals.freed, 0);
         run_workers(2, free_as_a_rival, NULL);
-        require(rivals.freed == MOST, "%zu of %d blocks were freed", rivals.freed, MOST);
+        size_t freed = atomic_load(&rivals.freed);
+        require(freed == MOST, "%zu of %d blocks were freed", freed, MOST);
     }
     size_t index;
     struct mole_span *span = span_of(gift.blocks[0]);

@@ -85,6 +85,21 @@ Test(sweep, slabs_that_are_partial_for_long_lose_their_holes)
             "a hole is still there");
 }
 
+Test(sweep, none_is_made_while_the_heap_is_paused)
+{
+    begin(2);
+    thin(0, 15, 1);
+    cache->keeps_all = true;
+    cache->sweep.wait = 1;
+    cache->sweep.now = 1; /* long ago */
+    uint64_t before = mole_holes_purged();
+    mole_sweep_go_on(cache);
+    require(mole_holes_purged() == before && cache->sweep.wait == 1, "a step was made");
+    cache->keeps_all = false;
+    mole_sweep_go_on(cache);
+    require(cache->sweep.wait == MOLE_SWEEP_EVERY, "the next one is not made");
+}
+
 /* Else a thread with full slabs only would never make a step for its partial ones. */
 Test(sweep, a_slab_that_replaces_a_used_up_one_counts_for_the_next_step)
 {

@@ -47,6 +47,9 @@ static void live_again(void)
             "it has more than its home run");
     require(mole_heap_owners(record) == &cache->owner && !cache->owner.next,
             "it has more than one cache");
+    require(!load_rlx(&cache->owner.is_worked_a) &&
+                !load_rlx(&cache->owner.has_batches_a),
+            "the purger would not be told of work in the new one");
     size_t count = slabs(found);
     for (size_t i = 0; i < count; i++) {
         struct mole_span *span = found[i];
