@@ -7,8 +7,8 @@
  * Mirrors src/arena/inbox.h: mole_inbox_wake mole_inbox_push mole_inbox_take
  *     mole_inbox_is_quiet
  * Mirrors src/tcache/slab.c: mole_slab_make_full mole_slab_make_current retire list_full
- *     splice mole_slab_drain mole_slab_collect
- * Mirrors src/tcache/refill.c: find_slab
+ *     replace_current splice mole_slab_drain mole_slab_collect
+ * Mirrors src/tcache/refill.c: find_slab mole_refill_next
  * Mirrors src/tcache/steal.c: claim steal_from
  * Labels HB-INBOX-1, HB-INBOX-2, HB-WOKEN-1, HB-STEAL-1.
  *
@@ -356,14 +356,17 @@ proctype pusher_of_all(byte p)
 }
 
 /*
- * Its client frees the last block of the full slab, which becomes partial, then current,
- * and allocates it again.
+ * Its client frees the last block of the full slab, which becomes current, by a list or
+ * at once (replace_current), and allocates it again.
  */
 inline recycle()
 {
     if
     :: !load(p, HANDED) && load(p, STATE(1)) != CURRENT ->
-        store(p, STATE(1), PARTIAL);
+        if
+        :: true -> store(p, STATE(1), PARTIAL)
+        :: true -> skip
+        fi;
         store(p, STATE(1), CURRENT);
         store(p, HANDED, 1)
     :: else
