@@ -15,7 +15,9 @@
 /* Bits of span->purged. */
 enum { MOLE_HOLES_BITS = 32 };
 
-/* What a bit stands for: a page; of slabs of more pages, a 32nd of them. */
+/*
+ * What a bit stands for: a page; of larger slabs a 32nd: 2, 4, 8... pages, as they have.
+ */
 static inline size_t mole_holes_unit(const struct mole_span *span)
 {
     size_t pages = span->pages / MOLE_HOLES_BITS;

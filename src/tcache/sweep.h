@@ -9,10 +9,11 @@
  *   partial[class] --> newest <--prev, next--> ... <--> oldest       newest->prev: oldest
  *                               <-- the sweep goes on here
  *
- * Sweeps are made by the owner a step at a time, where slabs become partial or are made,
- * and one in MOLE_PASS_MS at most. A slab is looked at when it has few live blocks, and
- * again when a quarter of those are gone (look_at: so many are left). `listed` is the
- * tick when it became partial, less what is beyond 16 bits: what is old may pass for new.
+ * Sweeps are made by the owner a step at a time, where slabs become partial, take the
+ * place of a current one or are made, and one in MOLE_PASS_MS at most. A slab is looked
+ * at when it has few live blocks, and again when a quarter of those are gone (look_at: so
+ * many are left). `listed` is the tick when it became partial, less what is beyond 16
+ * bits: what is old may pass for new.
  */
 #pragma once
 
@@ -59,7 +60,10 @@ void mole_sweep_step(struct mole_tcache *cache, uint32_t now);
 /* It is time for one. */
 mole_slow void mole_sweep_go_on_slow(struct mole_tcache *cache);
 
-/* A slab was made, or became partial. Inside an operation; the lists are in order. */
+/*
+ * A slab was made, or a full one got blocks back. Inside an operation; the lists are in
+ * order.
+ */
 mole_hot void mole_sweep_go_on(struct mole_tcache *cache)
 {
     if (unlikely(--cache->sweep.wait == 0))

@@ -75,7 +75,7 @@ Test(holes, are_the_pages_that_no_live_block_touches)
     for (unsigned class = 0; class < MOLE_CLASS_COUNT; class += 1) {
         uint32_t pages = pages_for(class) < 16 ? 16 : pages_for(class);
         pages *=
-            class % 2 && pages > 16 ? 8 : 1; /* half of them as large as they become */
+            class % 2 && pages > 16 ? 8 : 1; /* half of them larger than they become */
         struct mole_span *span = slab_of(class, pages);
         for (size_t i = 0; i < sizeof percents / sizeof *percents; i++) {
             begin(span);
