@@ -6,7 +6,7 @@
 #include "tcache/slab.h"
 #include "unit.h"
 
-enum { BYTES = 8192, CLASS = 55, SLAB = 8, SLABS = 8 };
+enum { BYTES = 8192, CLASS = 55, SLAB = FIRST_SLAB, SLABS = 8 };
 
 static HANDLE heap;
 static struct mole_tcache *cache;
@@ -20,12 +20,8 @@ static void begin(void)
     stop_passes();
     heap = create_heap(0);
     cache = mole_thread_cache(inside(heap));
-    require(cache != NULL, "the heap's maker has no cache there");
-    for (size_t slab = 0; slab < SLABS; slab++) {
-        cache->slabs[CLASS] = 0; /* as if it were the first: it is small */
-        for (size_t i = 0; i < SLAB; i++)
-            blocks[slab][i] = take(heap, 0, BYTES);
-    }
+    for (size_t slab = 0; slab < SLABS; slab++)
+        take_slab(heap, BYTES, blocks[slab]);
     give_back(heap, blocks[SLABS - 1][SLAB - 1]); /* else another would replace it */
     require(span_of(blocks[SLABS - 1][0])->pages == MOLE_CHUNK_PAGES,
             "slabs have another size");

@@ -6,7 +6,7 @@
 #include "tcache/slab.h"
 #include "unit.h"
 
-enum { BYTES = 8192, CLASS = 55, SLAB = 8, SLABS = 3, MOST = 16 };
+enum { BYTES = 8192, CLASS = 55, SLAB = FIRST_SLAB, SLABS = 3, MOST = 16 };
 
 static HANDLE heap;
 static struct mole_tcache *cache;
@@ -18,12 +18,8 @@ static void begin(void)
     stop_passes();
     heap = create_heap(0);
     cache = mole_thread_cache(inside(heap));
-    require(cache != NULL, "the heap's maker has no cache there");
-    for (size_t slab = 0; slab < SLABS; slab++) {
-        cache->slabs[CLASS] = 0; /* as if it were the first: it is small */
-        for (size_t i = 0; i < SLAB; i++)
-            blocks[slab][i] = take(heap, 0, BYTES);
-    }
+    for (size_t slab = 0; slab < SLABS; slab++)
+        take_slab(heap, BYTES, blocks[slab]);
     struct mole_span *current = cache->current[CLASS];
     require(current == span_of(blocks[SLABS - 1][0]) && mole_slab_is_used_up(current),
             "the current slab is not used up");

@@ -8,7 +8,7 @@
 #include "tcache/empties.h"
 #include "unit.h"
 
-enum { BYTES = 8192, SLAB = 8, SLABS = 4 };
+enum { BYTES = 8192, SLAB = FIRST_SLAB, SLABS = 4 };
 
 static HANDLE heap;
 static void *blocks[SLABS][SLAB];
@@ -18,15 +18,8 @@ static void begin(void)
 {
     stop_passes();
     heap = create_heap(0);
-    struct mole_tcache *cache = mole_thread_cache(inside(heap));
     for (size_t slab = 0; slab < SLABS; slab++)
-        for (size_t i = 0; i < SLAB; i++) {
-            cache->slabs[mole_size_class_of(BYTES)] = 0; /* the next one is small, too */
-            blocks[slab][i] = take(heap, 0, BYTES);
-            require(span_of(blocks[slab][i]) == span_of(blocks[slab][0]),
-                    "a slab has less than eight blocks");
-        }
-    require(span_of(blocks[0][0]) != span_of(blocks[1][0]), "a slab has more");
+        take_slab(heap, BYTES, blocks[slab]);
 }
 
 static const char *free_slab(size_t slab, size_t first)

@@ -97,6 +97,32 @@ static inline struct mole_span *slab_of(unsigned class, uint32_t pages)
     return span;
 }
 
+enum { FIRST_SLAB = 8 }; /* blocks of a class's first slab, if they fill a chunk */
+
+/*
+ * All blocks of a new slab, as small as the class's first; the current one has none free.
+ */
+static inline void take_slab(HANDLE heap, size_t bytes, void *blocks[FIRST_SLAB])
+{
+    struct mole_tcache *cache = mole_thread_cache(inside(heap));
+    require(cache != NULL, "the heap's maker has no cache there");
+    cache->slabs[mole_size_class_of(bytes)] = 0;
+    for (size_t i = 0; i < FIRST_SLAB; i++) {
+        blocks[i] = take(heap, 0, bytes);
+        require(span_of(blocks[i]) == span_of(blocks[0]) &&
+                    span_of(blocks[i])->capacity == FIRST_SLAB,
+                "block %zu is of another slab, or the slab has another size", i);
+    }
+}
+
+static inline size_t count_runs(const struct mole_heap *heap)
+{
+    size_t runs = 0;
+    for (const struct mole_run *run = heap->arena.runs; run; run = run->next)
+        runs++;
+    return runs;
+}
+
 /* Free a block as the thread would whose cache that is: into one of its batches. */
 static inline void free_into(struct mole_tcache *others, const void *block)
 {
