@@ -62,7 +62,8 @@ struct work {
     void (*step)(struct work *, struct mole_tcache *);
     struct mole_owner *next; /* in the heap's list, for the step */
     bool is_done;
-    struct mole_run *loot; /* of one pause */
+    struct mole_run *runs; /* got in one pause, to be given back after it */
+    struct mole_span *spans;
     uint64_t id;
     int32_t budget;
     unsigned rest_ms; /* before the next pause */
@@ -102,10 +103,12 @@ static void take_kept(struct work *work, struct mole_tcache *cache, unsigned cla
         work->budget -= OF_A_SLAB;
         work->gained_pages += span->pages;
         struct mole_run *run = mole_slab_take_apart(cache, span);
+        span->next = work->spans;
+        work->spans = span;
         if (!run)
             continue;
-        run->next = work->loot;
-        work->loot = run;
+        run->next = work->runs;
+        work->runs = run;
     }
 }
 
@@ -210,13 +213,15 @@ static bool go_on(struct work *work)
 }
 
 /*
- * One pause: from the lock before to what was gained after it, nothing waits or calls the
- * system but for the barrier. False: the heap cannot be paused.
+ * One pause, or none while another has the arena's lock: who checks a large heap has it
+ * for long, and no heap could end meanwhile. Nothing waits or calls the system but for
+ * the barrier. False: the heap cannot be paused.
  */
 static bool pause_once(struct work *work)
 {
     struct mole_arena *arena = &work->heap->arena;
-    mole_arena_enter(arena);
+    if (!mole_arena_try(arena))
+        return true;
     uint64_t began = mole_clock_ns();
     bool is_paused = mole_gate_try_pause(work->heap);
     if (is_paused) {
@@ -228,12 +233,16 @@ static bool pause_once(struct work *work)
     return is_paused;
 }
 
-/* Runs that are in no heap any more, and were in none whose memory is executable. */
-static void give_away(struct mole_run *loot)
+/* What is in no heap any more; of runs, what was in none whose memory is executable. */
+static void give_away(struct work *work)
 {
-    for (struct mole_run *run; (run = loot);) {
-        loot = run->next;
+    for (struct mole_run *run; (run = work->runs);) {
+        work->runs = run->next;
         mole_pool_give(NULL, run);
+    }
+    for (struct mole_span *span; (span = work->spans);) {
+        work->spans = span->next;
+        mole_span_give(span);
     }
 }
 
@@ -244,8 +253,7 @@ static bool pause_if_alive(struct work *work)
         return false;
     bool is_paused = mole_heap_id(work->heap) == work->id && pause_once(work);
     mole_hold_end();
-    give_away(work->loot);
-    work->loot = NULL;
+    give_away(work);
     return is_paused;
 }
 

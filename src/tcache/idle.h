@@ -12,17 +12,17 @@
  * its own cache; what it may touch of others is what it may touch at any time: inboxes,
  * batches' slabs, woken lists, and orphans, which it leaves alone in a stopped heap
  * (mole_tcache_alloc_from_orphans). A thread that ends flushes and lets go of its cache
- * under the arena's lock, whatever the gate says: so each pause has that lock, which it
- * takes before and keeps for longer.
+ * under the arena's lock, whatever the gate says: so each pause has that lock, by a try
+ * before it, and keeps it for longer.
  *
  * Handing over: HB-GATE-1 from the owner to the drainer, HB-GATE-2 back; of orphans
  * HB-OWNER-1. The heap is held meanwhile (hold.h), so HeapDestroy waits. In a fork's
  * child all caches of a heap that was paused are rebuilt, the forking thread's included.
  *
  * Progress: in a pause nothing is waited for but mode_lock, which is free unless a spy
- * comes or goes, and of the system only the barrier is asked: runs go to the pool after
- * it. Its work is bounded, and pauses together are a small part of the time, even if the
- * drainer loses its processor in one.
+ * comes or goes, and of the system only the barrier is asked: runs and records go to the
+ * pool after it. Its work is bounded, and pauses together are a small part of the time,
+ * even if the drainer loses its processor in one.
  * Checked by: models/gate.pml, tests/race/idle.c (TSan).
  */
 #pragma once

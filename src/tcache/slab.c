@@ -99,7 +99,7 @@ struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned clas
     return span;
 }
 
-/* Blocks of a class's first slab, and of its largest if these do not fit in a chunk. */
+/* Least blocks of a class's first slab, and of its largest if they exceed a chunk. */
 enum { FIRST_BLOCKS = 8, MOST_BLOCKS = 16 };
 
 static uint32_t pages_for(unsigned class, uint32_t blocks)
@@ -183,7 +183,6 @@ struct mole_run *mole_slab_take_apart(struct mole_tcache *cache, struct mole_spa
     if (cache->slabs[span->class] > 0)
         cache->slabs[span->class]--;
     mole_span_unmap(span);
-    mole_span_give(span);
     if (run->is_cut && !mole_page_run_give(cache, run, pages, page))
         return NULL;
     mole_arena_unlink(&cache->owner.heap->arena, run);
@@ -197,6 +196,7 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
     mole_arena_enter(arena); /* for a census: spans do not come and go meanwhile */
     struct mole_run *run = mole_slab_take_apart(cache, span);
     mole_arena_leave(arena);
+    mole_span_give(span);
     if (run)
         mole_arena_return(arena, slots, run);
 }

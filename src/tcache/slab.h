@@ -44,9 +44,9 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
                        struct mole_span *span);
 
 /*
- * The same under the arena's lock, and without calls to the system. Returns the run if
- * all of it is free now: it is in no heap any more and goes to mole_arena_return; or
- * NULL.
+ * The same under the arena's lock, and without calls to the system: what is left goes
+ * back later, the span by mole_span_give, and the run that is returned by
+ * mole_arena_return, being in no heap any more. NULL: others use the run.
  */
 struct mole_run *mole_slab_take_apart(struct mole_tcache *cache, struct mole_span *span)
     mole_must_check;

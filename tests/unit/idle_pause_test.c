@@ -30,14 +30,6 @@ static const char *free_all(struct worker *worker)
     return NULL;
 }
 
-static size_t count_runs(void)
-{
-    size_t runs = 0;
-    for (struct mole_run *run = heap->arena.runs; run; run = run->next)
-        runs++;
-    return runs;
-}
-
 enum { MOST_OF_A_PAUSE = 32 };
 
 /* What happens in pauses. */
@@ -47,9 +39,10 @@ static struct seen {
     size_t runs;      /* at the start of one */
     size_t most_runs; /* that went in one */
     uint64_t gives;
+    size_t free_bytes; /* of records */
     uint64_t began;
     uint64_t ended;
-    bool has_given; /* to the pool, in a pause */
+    bool has_given; /* runs or records, in a pause */
     bool has_rested;
     bool is_held; /* hold.h */
 } seen;
@@ -67,26 +60,46 @@ static void see_pause(unsigned modes)
         if (is_free)
             mole_hold_end();
         seen.is_held &= !is_free;
-        seen.runs = count_runs();
+        seen.runs = count_runs(heap);
         seen.gives = mole_pool_gives();
+        seen.free_bytes = mole_meta_free();
     } else if (!is_paused && seen.is_paused) {
-        size_t gone = seen.runs - count_runs();
+        size_t gone = seen.runs - count_runs(heap);
         seen.ended = now;
         seen.most_runs = gone > seen.most_runs ? gone : seen.most_runs;
-        seen.has_given |= mole_pool_gives() != seen.gives;
+        seen.has_given |=
+            mole_pool_gives() != seen.gives || mole_meta_free() != seen.free_bytes;
     }
     seen.is_paused = is_paused;
+}
+
+/* Who checks a large heap has its arena's lock for long. */
+Test(idle_pause, none_waits_for_the_arenas_lock)
+{
+    begin();
+    for (size_t i = 0; i < BLOCKS; i++)
+        blocks[i] = take(handle, 0, BYTES);
+    run_workers(1, free_all, NULL);
+    seen = (struct seen){0};
+    mole_mode_follow(heap, see_pause);
+    mole_arena_enter(&heap->arena);
+    (void)mole_idle_look();
+    (void)mole_idle_look();
+    mole_arena_leave(&heap->arena);
+    require(seen.pauses == 0, "the heap was paused");
+    (void)mole_idle_look(); /* is left out, for there was nothing to be had */
+    (void)mole_idle_look();
+    require(seen.pauses > 0 && count_runs(heap) == 1, "nor later");
 }
 
 /* Threads wait for a pause: it is short, and they have time to go on after it. */
 Test(idle_pause, pauses_are_bounded_and_far_between)
 {
     begin();
-    for (size_t i = 0; i < BLOCKS; i++) {
-        if (i < SMALL) /* the next slab is, too; later ones are too large to be kept */
-            mole_thread_cache(heap)->slabs[mole_size_class_of(BYTES)] = 0;
-        blocks[i] = take(handle, 0, i < SMALL ? BYTES : LARGE);
-    }
+    for (size_t i = 0; i < SMALL; i += FIRST_SLAB)
+        take_slab(handle, BYTES, blocks + i);
+    for (size_t i = SMALL; i < BLOCKS; i++) /* the last slabs are too large to be kept */
+        blocks[i] = take(handle, 0, LARGE);
     require(span_of(blocks[0])->pages < span_of(blocks[BLOCKS - 1])->pages &&
                 span_of(blocks[BLOCKS - 1])->pages > MOLE_EMPTY_PAGES,
             "slabs have another size");
@@ -95,11 +108,11 @@ Test(idle_pause, pauses_are_bounded_and_far_between)
     mole_mode_follow(heap, see_pause);
     (void)mole_idle_look();
     (void)mole_idle_look();
-    require(count_runs() == 1, "the heap has %zu runs", count_runs());
+    require(count_runs(heap) == 1, "the heap has %zu runs", count_runs(heap));
     require(seen.pauses > 2, "%zu pauses", seen.pauses);
     require(seen.most_runs > 0 && seen.most_runs <= MOST_OF_A_PAUSE,
             "%zu runs went in a pause", seen.most_runs);
-    require(!seen.has_given, "runs were given away in a pause");
+    require(!seen.has_given, "runs or records were given away in a pause");
     require(seen.is_held, "the heap might have ended");
     require(seen.has_rested, "one pause came after the other");
     require(mole_idle_longest_ns() >= seen.ended - seen.began, "it is not said how long");

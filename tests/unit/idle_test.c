@@ -28,11 +28,8 @@ static void begin(void)
 
 static void allocate(void)
 {
-    for (size_t i = 0; i < BLOCKS; i++) {
-        if (i % SLAB == 0)
-            cache->slabs[mole_size_class_of(BYTES)] = 0; /* the next one is small, too */
-        blocks[i] = take(handle, 0, BYTES);
-    }
+    for (size_t i = 0; i < BLOCKS; i += FIRST_SLAB)
+        take_slab(handle, BYTES, blocks + i);
     require(span_of(blocks[BLOCKS - 1])->pages == MOLE_CHUNK_PAGES, "another slab size");
 }
 
@@ -40,14 +37,6 @@ static void release(void)
 {
     for (size_t i = 0; i < BLOCKS; i++)
         give_back(handle, blocks[i]);
-}
-
-static size_t count_runs(void)
-{
-    size_t runs = 0;
-    for (struct mole_run *run = heap->arena.runs; run; run = run->next)
-        runs++;
-    return runs;
 }
 
 /* That many looks, and how many caches were drained. */
@@ -80,9 +69,9 @@ Test(idle, what_is_free_goes_at_the_second_look)
     release();
     require(cache->empty_pages && load_rlx(&cache->owner.kept_a) > cache->empty_pages,
             "it keeps %u pages", load_rlx(&cache->owner.kept_a));
-    require(look(1) == 0 && count_runs() > 1, "it was not idle yet");
+    require(look(1) == 0 && count_runs(heap) > 1, "it was not idle yet");
     require(look(1) == 1, "it was not drained");
-    require(count_runs() == 1, "the heap has %zu runs", count_runs());
+    require(count_runs(heap) == 1, "the heap has %zu runs", count_runs(heap));
     require(load_rlx(&cache->owner.kept_a) == 0, "it is said to keep %u pages",
             load_rlx(&cache->owner.kept_a));
     require(load_rlx(&cache->owner.thread_a) == mole_thread_self(), "it was taken away");
@@ -91,7 +80,7 @@ Test(idle, what_is_free_goes_at_the_second_look)
     require(look(3) == 0, "it was drained again");
     allocate();
     release();
-    require(look(2) == 1 && count_runs() == 1, "not a second time");
+    require(look(2) == 1 && count_runs(heap) == 1, "not a second time");
 }
 
 Test(idle, a_thread_that_works_is_left_alone)
@@ -99,9 +88,9 @@ Test(idle, a_thread_that_works_is_left_alone)
     begin();
     allocate();
     release();
-    size_t runs = count_runs();
+    size_t runs = count_runs(heap);
     for (int i = 0; i < 5; i++) {
-        require(look(1) == 0 && count_runs() == runs, "it was drained at look %d", i);
+        require(look(1) == 0 && count_runs(heap) == runs, "it was drained at look %d", i);
         allocate();
         release();
     }
@@ -262,7 +251,7 @@ Test(idle, what_others_gave_back_is_collected)
         give_back(handle, small[i]);
     (void)look(2);
     require(!load_rlx(&cache->owner.woken_a), "slabs are left in the list");
-    require(count_runs() == 1, "the heap has %zu runs", count_runs());
+    require(count_runs(heap) == 1, "the heap has %zu runs", count_runs(heap));
 }
 
 static const char *use_and_end(struct worker *worker)
