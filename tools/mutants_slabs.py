@@ -8,6 +8,7 @@ TESTS = {
     "unit/holes": ("plain", "tests/unit/holes_test.c"),
     "unit/sweep": ("plain", "tests/unit/sweep_test.c"),
     "holes": ("plain", "tests/race/holes.c", 120),
+    "map_step": ("plain", "tests/race/map_step.c", 120),
 }
 
 # What is in another thread's batch is not live, either.
@@ -148,4 +149,9 @@ MUTANTS = [
     ("sweep_after_fork", "a rebuilt cache goes on with the sweep of before", [
         ("src/tcache/rebuild.c", "    mole_sweep_end(cache);\n", ""),
     ], ["unit/sweep"]),
+    ("view_left_behind", "malloc's view is switched on by a limit that was", [
+        ("src/arena/span_map.c", "    do\n        raise_view(view, limit, true);\n"
+         "    while (!cas_weak_acq_rel(&mole_map.limit_a, &limit, limit)); /* HB-MAP-3 */\n",
+         "    raise_view(view, limit, true);\n"),
+    ], ["map_step"]),
 ]

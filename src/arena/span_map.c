@@ -54,7 +54,7 @@ static void raise_view(struct mole_map_view *view, uintptr_t pages, bool from_ze
 {
     uintptr_t limit = load_rlx(&view->limit_a);
     while (limit < pages && (limit || from_zero)) {
-        if (cas_weak_rel(&view->limit_a, &limit, pages)) /* HB-MAP-2 */
+        if (cas_weak_acq_rel(&view->limit_a, &limit, pages)) /* HB-MAP-2, HB-MAP-3 */
             return;
     }
 }
@@ -80,7 +80,10 @@ void mole_span_map_switch(struct mole_map_view *view, bool on)
         store_rel(&view->limit_a, 0); /* HB-GATE-2 */
         return;
     }
-    raise_view(view, load_acq(&mole_map.limit_a), true); /* HB-MAP-2 */
+    uintptr_t limit = load_acq(&mole_map.limit_a); /* HB-MAP-2 */
+    do
+        raise_view(view, limit, true);
+    while (!cas_weak_acq_rel(&mole_map.limit_a, &limit, limit)); /* HB-MAP-3 */
 }
 
 void mole_span_map_set(void *start, size_t pages, struct mole_span *span)

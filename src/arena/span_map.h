@@ -11,6 +11,10 @@
  *  label     release side             acquire side             makes visible
  *  HB-MAP-1  set: store of the entry  find: load of the entry  the span's fields
  *  HB-MAP-2  raise: store of limit_a  find: load of limit_a    the table below the limit
+ *  HB-MAP-3  switch: cas of limit_a   raise: cas of limit_a    a view switched on
+ *            raise: cas of limit_a    switch: cas of limit_a   the new limit
+ *
+ * HB-MAP-3 is about the map's limit_a: whichever comes second raises the view's.
  *
  * A program that frees what it was given needs neither label, for the pointer itself came
  * to it through an allocation; they are for addresses made up (HeapValidate and the
@@ -37,7 +41,7 @@ struct mole_map_view {
      * limit_a: pages of the table that may be read.
      *   writers  the region as it grows, under no lock: only ever raised
      *   readers  every lookup
-     *   orders   store release, load acquire: HB-MAP-2
+     *   orders   store release, load acquire: HB-MAP-2; cas both: HB-MAP-3
      *   keeps    table[0 .. limit_a) holds no NULL
      */
     _Atomic(uintptr_t) limit_a;
