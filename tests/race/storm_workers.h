@@ -20,6 +20,7 @@ enum {
     TENANT_BLOCKS = 16,
     TASK_BLOCKS = 4,
     LIFE = 3000, /* steps of a thread */
+    CAN_FORK = !RACE_TSAN && !RACE_ASAN,
 };
 
 static HANDLE heaps[HEAPS];
@@ -29,6 +30,14 @@ static size_t tenant_changes; /* under tenant_lock: handles come again */
 static pthread_mutex_t tenant_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool stop;
 static pthread_key_t farewell_key;
+
+/*
+ * Held over fork, and over pthread_create beside it. glibc (2.36) frees the thread-local
+ * blocks of a library that was loaded late, as liburcu is, when it uses a stack again,
+ * and forgets them after that: a child forked in between frees them once more when it
+ * starts or ends threads itself. POSIX promises such a child nothing.
+ */
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The thread has a heap locked, or will: it waits for no other heap. */
 static _Thread_local bool owns_lock;
@@ -235,11 +244,22 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* Where nobody forks, no lock: it would hide races from ThreadSanitizer. */
+static pthread_t start_work(uint64_t *random)
+{
+    if (CAN_FORK)
+        pthread_mutex_lock(&start_lock);
+    pthread_t thread = race_thread(work, random);
+    if (CAN_FORK)
+        pthread_mutex_unlock(&start_lock);
+    return thread;
+}
+
 /* One thread after another. */
 static void *supervise(void *argument)
 {
     uint64_t random = race_seed ^ race_mix((uintptr_t)argument);
     while (!is_over())
-        race_join(race_thread(work, &random));
+        race_join(start_work(&random));
     return NULL;
 }
