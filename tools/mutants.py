@@ -32,6 +32,7 @@ import mutants_oracle
 import mutants_realloc
 import mutants_record
 import mutants_remote
+import mutants_rows
 import mutants_slabs
 import mutants_spare
 import mutants_storm
@@ -853,7 +854,8 @@ MUTANTS = [
 ]
 for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global, mutants_idle,
                mutants_instructions, mutants_large, mutants_oracle, mutants_realloc,
-               mutants_record, mutants_remote, mutants_slabs, mutants_spare, mutants_storm):
+               mutants_record, mutants_remote, mutants_rows, mutants_slabs, mutants_spare,
+               mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

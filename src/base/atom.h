@@ -20,10 +20,13 @@
 #define load_rlx_folded(p) load_rlx(p)
 #define load_acq_folded(p) load_acq(p)
 #define store_rlx_folded(p, v) store_rlx(p, v)
+#define store_rlx_ones(p) store_rlx(p, 0xffff)
 #else
 #define load_rlx_folded(p) (*(const __typeof__(((void)0, *(p))) *)(p))
 #define load_acq_folded(p) load_rlx_folded(p) /* x86: every load acquires */
 #define store_rlx_folded(p, v) ((void)(*(__typeof__(((void)0, *(p))) *)(p) = (v)))
+#define store_rlx_ones(p) /* 16 bits: gcc would put them into a register first */ \
+    __asm__("movw $-1, %0" : "=m"(*(__typeof__(((void)0, *(p))) *)(p)))
 #endif
 
 #define store_rlx(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)

@@ -55,6 +55,17 @@ enum { MOLE_HAS_SPIES = 1 };
 #define mole_forget_at(letter, x) mole_forget(x)
 #endif
 
+/*
+ * Have the line at `p`, any address, brought near: it will be written to. By its first
+ * store it would come only when all older stores are done.
+ */
+#if defined(__x86_64__)
+#define mole_prefetch_to_write(p) \
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)(p)))
+#else
+#define mole_prefetch_to_write(p) __builtin_prefetch((p), 1)
+#endif
+
 enum {
     MOLE_CACHE_LINE = 64,
     MOLE_PAGE_SHIFT =

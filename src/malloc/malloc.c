@@ -142,7 +142,7 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes,
     return block;
 }
 
-void *MALLOC_NAME(malloc)(size_t bytes)
+__attribute__((aligned(MOLE_CACHE_LINE))) void *MALLOC_NAME(malloc)(size_t bytes)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
     size_t slot = (bytes - 1) / MOLE_ALIGN;
@@ -237,7 +237,7 @@ static __attribute__((noinline)) void free_further(void *block)
         free_slow(block);
 }
 
-void MALLOC_NAME(free)(void *block)
+__attribute__((aligned(MOLE_CACHE_LINE))) void MALLOC_NAME(free)(void *block)
 {
     struct mole_tcache *cache = mole_tls.malloc_cache;
     mole_tcache_enter(cache);
