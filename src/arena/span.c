@@ -142,6 +142,20 @@ static bool carve_hardened(struct mole_span *span)
 /* Blocks above half a page: their table has little to write, and a carve is a refill. */
 enum { CARVE_LEAST = 8 };
 
+/*
+ * Where in a page's worth of blocks the list begins: elsewhere in each slab. Of many a
+ * class only the first blocks are used, and all first lines of pages share a few places
+ * in a processor's cache. Slabs of heaps that keep sizes begin with their first block,
+ * for tcache/wipe.c.
+ */
+static uint32_t turn(const struct mole_span *span, uint32_t count)
+{
+    if (span->heap->is_sized || count <= CARVE_LEAST)
+        return 0;
+    uint32_t page = (uint32_t)((uintptr_t)span->base >> MOLE_PAGE_SHIFT);
+    return (uint32_t)((uint64_t)(page * 0x9e3779b9u) * count >> 32);
+}
+
 bool mole_span_carve(struct mole_span *span)
 {
     if (unlikely(span->link_key))
@@ -157,11 +171,12 @@ bool mole_span_carve(struct mole_span *span)
     if (count == 0)
         return false;
     mole_guard_carved(span, first, count);
-    uint32_t last = first + count - 1;
+    uint32_t last = first + count - 1, begin = first + turn(span, count);
     for (uint32_t index = first; index < last; index++)
         store_rlx(&span->entry_a[index], (uint16_t)(index + 1));
-    store_rlx(&span->entry_a[last], MOLE_END);
-    mole_head_set(span, first);
+    store_rlx(&span->entry_a[last], (uint16_t)first);
+    store_rlx(&span->entry_a[begin == first ? last : begin - 1], MOLE_END);
+    mole_head_set(span, begin);
     span->fresh = (uint16_t)(first + count);
     return true;
 }

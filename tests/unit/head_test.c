@@ -58,7 +58,35 @@ Test(head, is_the_first_block_that_came_back)
 Test(head, is_the_first_free_block_after_a_rebuild)
 {
     struct mole_span *span = begin();
-    size_t index = span->free;
+    size_t index = 0;
+    while (mole_span_entry_is_live(load_rlx(&span->entry_a[index])))
+        index++;
     mole_span_rebuild(span);
     require(span->free == index && mole_head_is_right(span), "%u is free", span->free);
+}
+
+Test(head, leads_to_each_block_of_a_slab_once)
+{
+    struct mole_span *span = begin();
+    void *block;
+    do {
+        mole_span_check(span);
+        while (mole_head_pop(span, &block)) {
+            mole_span_check(span);
+        }
+    } while (mole_span_carve(span));
+    require(mole_span_live_count(span) == span->capacity, "%zu of %u blocks came",
+            mole_span_live_count(span), span->capacity);
+}
+
+Test(head, does_not_begin_in_the_same_line_in_all_slabs)
+{
+    unsigned found[MOLE_PAGE / MOLE_CACHE_LINE] = {0};
+    begin();
+    for (size_t bytes = MOLE_ALIGN; bytes <= 256; bytes += MOLE_ALIGN) {
+        void *block = mole_block_alloc(mole_process_malloc_heap(), bytes, MOLE_ALIGN, 0);
+        require(block, "no block of %zu bytes", bytes);
+        size_t line = (uintptr_t)block % MOLE_PAGE / MOLE_CACHE_LINE;
+        require(++found[line] <= 8, "nine of 16 classes begin in line %zu", line);
+    }
 }
