@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The mutants of what malloc does for single rows of the list, for mutants.py."""
 
+BATCH = "src/tcache/batch.h"
 SPAN = "src/arena/span.c"
 
 # Arguments of mutants.Test.
 TESTS = {
+    "unit/batch_malloc": ("plain", "tests/unit/batch_malloc_test.c"),
     "unit/wipe": ("plain", "tests/unit/wipe_test.c"),
 }
 
@@ -23,6 +25,22 @@ MUTANTS = [
     ("never_ends", "a list that begins in the middle has no end", [
         (SPAN, "begin == first ? last : begin - 1", "last"),
     ], ["unit/head"]),
+    ("freed_twice_into_a_batch", "a batch takes a block that is free", [
+        (BATCH, "!mole_span_entry_is_live(load_rlx_folded(&span->entry_a[index]))", "false"),
+    ], ["misuse/malloc"]),
+    ("interior_into_a_batch", "a batch takes an address inside of a block for the block", [
+        (BATCH, "!mole_span_index(span, block, &index)",
+         "(mole_span_index(span, block, &index), false)"),
+    ], ["misuse/malloc"]),
+    ("mallocs_batch_uncounted", "malloc's batches take more than 128 blocks", [
+        (BATCH, " || count >= batch->most ||", " ||"),
+    ], ["unit/batch_malloc"]),
+    ("mallocs_batch_untold", "frees into malloc's batches are not counted", [
+        (BATCH, "    cache->frees++;\n", ""),
+    ], ["unit/batch_malloc"]),
+    ("anybodys_batch", "blocks of all slabs of a class are in one batch", [
+        (BATCH, "batch->span != span ||", "!batch->span ||"),
+    ], ["unit/batch_malloc"]),
     ("half_a_mark", "malloc's live mark is a free block's entry", [
         ("src/base/atom.h", "movw $-1, %0", "movw $0x7ffe, %0"),
     ], ["unit/malloc"]),

@@ -19,6 +19,7 @@
 #include "arena/span_map.h"
 #include "control/control.h"
 #include "malloc/names.h"
+#include "tcache/batch.h"
 #include "tcache/head.h"
 #include "tcache/process.h"
 #include "tcache/refill.h"
@@ -214,12 +215,9 @@ free_large(void *block, struct mole_span *span, size_t unused, struct mole_tcach
         free_slow(block);
 }
 
-/*
- * A block of another thread's slab, most likely: into a batch, inside the operation that
- * free began. Anything else goes the long way.
- */
-static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
-                                                  struct mole_span *span, void *block)
+/* As below, where no batch has blocks of the slab, or all it may have; or refuse it. */
+static __attribute__((noinline)) void
+free_remote_first(struct mole_tcache *cache, struct mole_span *span, void *block)
 {
     size_t index;
     bool is_remote = span->kind == MOLE_SPAN_SLAB && span->heap == cache->owner.heap &&
@@ -228,6 +226,16 @@ static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
     mole_tcache_leave(cache);
     if (unlikely(!is_remote))
         free_slow(block);
+}
+
+/* A block of another thread's slab, most likely; inside the operation that free began. */
+static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
+                                                  struct mole_span *span, void *block)
+{
+    if (likely(mole_batch_add(cache, span, block)))
+        mole_tcache_leave(cache);
+    else
+        free_remote_first(cache, span, block);
 }
 
 /* Outside of the operation that could not free the block. */

@@ -40,6 +40,13 @@ static mole_slow void flush(const struct mole_tcache *cache, struct mole_batch *
     add_rlx(&batches_a, 1);
 }
 
+static mole_slow bool flush_full(const struct mole_tcache *cache,
+                                 struct mole_batch *batch)
+{
+    flush(cache, batch);
+    return true;
+}
+
 void mole_tcache_flush(struct mole_tcache *cache)
 {
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
@@ -47,10 +54,10 @@ void mole_tcache_flush(struct mole_tcache *cache)
     store_rlx(&cache->owner.has_batches_a, false);
 }
 
-static bool is_full(const struct mole_batch *batch)
+static uint16_t most_blocks(const struct mole_span *span)
 {
-    return batch->count >= MOLE_BATCH_BLOCKS ||
-           batch->count * batch->span->block_bytes >= MOLE_BATCH_BYTES;
+    uint32_t fit = (MOLE_BATCH_BYTES - 1) / span->block_bytes + 1;
+    return (uint16_t)(fit < MOLE_BATCH_BLOCKS ? fit : MOLE_BATCH_BLOCKS);
 }
 
 /*
@@ -79,25 +86,40 @@ static bool free_at_once(struct mole_span *span, size_t index)
     return true;
 }
 
+/* The first block of a batch, after those of another slab. */
+static __attribute__((noinline)) bool begin(struct mole_tcache *cache,
+                                            struct mole_span *span, size_t index)
+{
+    struct mole_batch *batch = &cache->batch[span->class];
+    if (unlikely(!claim(span, index, MOLE_END)))
+        return false;
+    cache->frees++;
+    flush(cache, batch);
+    store_rlx(&cache->owner.has_batches_a, true);
+    mole_idle_note_work(cache, span->heap);
+    *batch = (struct mole_batch){.span = span,
+                                 .first = (uint16_t)index,
+                                 .last = (uint16_t)index,
+                                 .count = 1,
+                                 .most = most_blocks(span)};
+    if (unlikely(batch->most == 1))
+        flush(cache, batch);
+    return true;
+}
+
 bool mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
                              size_t index)
 {
-    if (!cache)
+    if (unlikely(!cache))
         return free_at_once(span, index);
     struct mole_batch *batch = &cache->batch[span->class];
-    bool is_begun = batch->span == span;
-    if (unlikely(!claim(span, index, is_begun ? batch->first : MOLE_END)))
+    if (unlikely(batch->span != span))
+        return begin(cache, span, index);
+    if (unlikely(!claim(span, index, batch->first)))
         return false;
     cache->frees++;
-    if (!is_begun) {
-        flush(cache, batch);
-        store_rlx(&cache->owner.has_batches_a, true);
-        mole_idle_note_work(cache, span->heap);
-        *batch = (struct mole_batch){.span = span, .last = (uint16_t)index};
-    }
     batch->first = (uint16_t)index;
-    batch->count++;
-    if (is_full(batch))
-        flush(cache, batch);
+    if (unlikely(++batch->count == batch->most))
+        return flush_full(cache, batch);
     return true;
 }

@@ -36,9 +36,9 @@ enum {
  */
 struct mole_batch {
     struct mole_span *span; /* NULL: empty */
-    uint16_t first;
-    uint16_t last;
-    uint32_t count;
+    uint16_t first, last;
+    uint16_t count;
+    uint16_t most; /* blocks it goes with */
 };
 
 /*

@@ -94,6 +94,33 @@ Test(malloc_free, double_free_after_another_threads_free_dies, .signal = SIGABRT
     mh_free(block);
 }
 
+/* A batch has one block of the slab, then the misuse. */
+static const char *free_into_a_batch(struct worker *worker)
+{
+    void **blocks = worker->shared;
+
+    mh_free(mh_malloc(1000)); /* the thread has a cache from here on */
+    mh_free(blocks[0]);
+    mh_free(blocks[1]);
+    mh_free(blocks[2]);
+    return NULL;
+}
+
+Test(malloc_free, double_free_into_a_batch_dies, .signal = SIGABRT)
+{
+    void *block = get(64);
+    void *blocks[] = {get(64), block, block};
+
+    run_workers(1, free_into_a_batch, blocks);
+}
+
+Test(malloc_free, free_inside_a_block_into_a_batch_dies, .signal = SIGABRT)
+{
+    void *blocks[] = {get(64), get(64), (char *)get(64) + 16};
+
+    run_workers(1, free_into_a_batch, blocks);
+}
+
 /* The process heap and malloc's are two. */
 Test(malloc_free, free_of_a_heaps_block_dies)
 {

@@ -247,41 +247,6 @@ Test(batch, a_thread_that_only_frees_has_them_after_some_frees)
             returned(span));
 }
 
-static const char *free_mallocs(struct worker *worker)
-{
-    (void)worker;
-    uint32_t before = returned_of(gift.blocks[0]);
-    for (size_t i = 0; i < MOLE_KEEP_AFTER - 1; i++)
-        mh_free(gift.blocks[i]);
-    answer_unless(mole_tls.malloc_cache == &mole_tcache_idle, "a cache too early");
-    answer_unless(returned_of(gift.blocks[0]) == before + MOLE_KEEP_AFTER - 1,
-                  "a guest's block waits");
-    for (size_t i = MOLE_KEEP_AFTER - 1; i < MOLE_KEEP_AFTER + 6; i++)
-        mh_free(gift.blocks[i]);
-    answer_unless(mole_tls.malloc_cache == mole_tls.thread->malloc_cache &&
-                      mole_tls.malloc_cache,
-                  "it got no cache");
-    answer_unless(returned_of(gift.blocks[0]) == before + MOLE_KEEP_AFTER - 1,
-                  "each block is still handed over by itself");
-    return NULL;
-}
-
-/* Of one slab, which keeps the others. */
-Test(batch, a_thread_that_only_frees_has_them_for_malloc_too)
-{
-    begin();
-    size_t have = 0;
-    for (size_t i = 0; have < MOLE_KEEP_AFTER + 6; i++) {
-        require(i < MOST, "no slab has enough blocks");
-        gift.blocks[have] = mh_malloc(64);
-        require(gift.blocks[have], "no memory");
-        if (span_of(gift.blocks[have]) != span_of(gift.blocks[0]))
-            gift.blocks[0] = gift.blocks[have], have = 0;
-        have++;
-    }
-    run_workers(1, free_mallocs, NULL);
-}
-
 static struct {
     struct mole_tcache caches[2];
     atomic_size_t arrived, freed;
