@@ -51,6 +51,9 @@ MUTANTS = [
     ("always_listed", "a full slab is listed though the current one has no block", [
         ("src/tcache/slab.c", "        if (!replace_current(cache, span))\n", ""),
     ], ["unit/refill"]),
+    ("listed_for_one", "a full slab of 16 blocks is listed for one free one", [
+        ("src/tcache/slab.c", "span->capacity < 48 ? 2 :", "span->capacity < 32 ? 1 :"),
+    ], ["unit/refill"]),
     ("eight_blocks_for_good", "slabs of large blocks do not grow", [
         ("src/tcache/slab.c", "MOST_BLOCKS = 16", "MOST_BLOCKS = 8"),
     ], ["unit/refill"]),

@@ -89,8 +89,9 @@ void mole_span_map_switch(struct mole_map_view *view, bool on)
 void mole_span_map_set(void *start, size_t pages, struct mole_span *span)
 {
     size_t first = ((uintptr_t)start - mole_map.base) >> MOLE_PAGE_SHIFT;
-    for (size_t page = 0; page < pages; page++)
-        store_rel(&mole_map.table[first + page], span); /* HB-MAP-1 */
+    _Atomic(struct mole_span *) *entry = &mole_map.table[first], *end = entry + pages;
+    for (; entry < end; entry++)
+        store_rel(entry, span); /* HB-MAP-1 */
 }
 
 void mole_span_map_clear(void *start, size_t pages)

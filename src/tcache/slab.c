@@ -50,11 +50,13 @@ void mole_slab_drop_current(struct mole_tcache *cache, unsigned class)
 
 /*
  * Frees after which a full slab is listed again: few slow paths, and little memory
- * unseen.
+ * unseen, a block of sixteen at most.
  */
 static int32_t wake_after(const struct mole_span *span)
 {
-    return span->capacity < 32 ? 1 : span->capacity / 16;
+    if (span->capacity < 16)
+        return 1;
+    return span->capacity < 48 ? 2 : span->capacity / 16;
 }
 
 void mole_slab_make_full(struct mole_tcache *cache, struct mole_span *span)

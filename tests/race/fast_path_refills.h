@@ -64,11 +64,15 @@ static void refill_prepare_woken(void)
     step_have_done(refill_return);
 }
 
+/* So many blocks of a full slab that it is looked at; the last of them comes first. */
 static void refill_prepare_partial(void)
 {
     refill_exhaust(true);
-    returned = refill_blocks[0];
-    refill_return();
+    struct mole_span *span = mole_span_map_find(refill_blocks[0]);
+    for (size_t i = 0; load_rlx(&span->state_a) == MOLE_SPAN_FULL; i++) {
+        returned = refill_blocks[i];
+        refill_return();
+    }
 }
 
 static void refill_prepare_unused(void)

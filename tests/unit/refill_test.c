@@ -133,6 +133,37 @@ Test(refill, slabs_of_large_blocks_grow_to_so_many)
     }
 }
 
+Test(refill, a_full_slab_is_listed_after_so_many_frees)
+{
+    static const struct {
+        size_t bytes;
+        uint8_t slabs; /* that the class is said to have */
+        uint16_t blocks, frees;
+    } cases[] = {{MOLE_SLAB_MAX, 0, 8, 1},
+                 {16384, UINT8_MAX, 16, 2},
+                 {2048, UINT8_MAX, 32, 2},
+                 {1024, UINT8_MAX, 64, 4}};
+    begin();
+    for (size_t i = 0; i < LENGTH(cases); i++) {
+        cache->slabs[mole_size_class_of(cases[i].bytes)] = cases[i].slabs;
+        void *taken[64];
+        for (size_t k = 0; k < cases[i].blocks; k++)
+            taken[k] = take(heap, 0, cases[i].bytes);
+        struct mole_span *span = span_of(taken[0]);
+        require(span->capacity == cases[i].blocks && mole_slab_is_used_up(span),
+                "a slab of %u blocks", span->capacity);
+        (void)take(heap, 0, cases[i].bytes);
+        for (size_t k = 0; k < cases[i].frees; k++) {
+            require(load_rlx(&span->state_a) == MOLE_SPAN_FULL,
+                    "of %u blocks: listed after %zu frees", span->capacity, k);
+            give_back(heap, taken[k]);
+        }
+        require(load_rlx(&span->state_a) == MOLE_SPAN_PARTIAL,
+                "of %u blocks: not listed after %u frees", span->capacity,
+                cases[i].frees);
+    }
+}
+
 /* All chunks that there are without the system's help. */
 static void use_up_memory(void)
 {
