@@ -20,10 +20,10 @@ enum {
     OF_A_SLAB = 256,
     OF_AN_INBOX = 64,
     OF_BATCHES = 1024,   /* of a cache */
-    MOST_PAUSES = 512,   /* a look */
     PAUSED_PART = 8,     /* pauses make up one part in so many of the time, at most */
     MOST_WAIT = 63,      /* looks */
     MOST_REST_MS = 1000, /* a process that was stopped in a pause is not at fault */
+    LONG_MS = 500,       /* who drains has other things to do, too */
 };
 
 /*
@@ -258,20 +258,25 @@ static bool pause_if_alive(struct work *work)
 }
 
 /*
- * In as many pauses as it takes. Who makes them has slept before each, so that it is not
- * at the end of its time. Returns whether enough was gained.
+ * In as many pauses as it takes, or as there is time for. Who makes them has slept before
+ * each, so that it is not at the end of its time. Returns whether it was worth it, or may
+ * still be.
  */
 static bool drain(struct mole_heap *heap, uint64_t id)
 {
     struct work work = {.heap = heap, .id = id, .rest_ms = 1};
+    unsigned rested_ms = 0;
     if (!mole_barrier_all() && !mole_mode_are_fenced())
         return false; /* and nothing is fenced for this */
-    for (unsigned pauses = 0; pauses < MOST_PAUSES && !work.is_done; pauses++) {
+    while (rested_ms < LONG_MS && !work.is_done) {
         mole_thread_sleep_ms(work.rest_ms);
+        rested_ms += work.rest_ms;
         if (!pause_if_alive(&work))
-            break;
+            return work.gained_pages >= LEAST_PAGES;
     }
-    return work.gained_pages >= LEAST_PAGES;
+    if (!work.is_done)
+        mole_thread_sleep_ms(work.rest_ms); /* for the first pause of the next look */
+    return !work.is_done || work.gained_pages >= LEAST_PAGES;
 }
 
 /* Pages that may be free in the cache; what others gave back counts as a chunk. */

@@ -30,7 +30,7 @@ static const char *free_all(struct worker *worker)
     return NULL;
 }
 
-enum { MOST_OF_A_PAUSE = 32 };
+enum { MOST_OF_A_PAUSE = 32, MILLION = 1000 * 1000 };
 
 /* What happens in pauses. */
 static struct seen {
@@ -45,6 +45,7 @@ static struct seen {
     bool has_given; /* runs or records, in a pause */
     bool has_rested;
     bool is_held; /* hold.h */
+    bool is_slow; /* each takes long */
 } seen;
 
 static void see_pause(unsigned modes)
@@ -52,10 +53,13 @@ static void see_pause(unsigned modes)
     uint64_t now = mole_clock_ns();
     bool is_paused = modes & MOLE_MODE_STOPPED;
     if (is_paused && !seen.is_paused) {
+        uint64_t took = seen.ended - seen.began, most = 1000 * MILLION;
         if (seen.pauses++)
-            seen.has_rested &= now - seen.ended >= 1000 * 1000 &&
-                               now - seen.ended >= 8 * (seen.ended - seen.began);
+            seen.has_rested &= now - seen.ended >= MILLION &&
+                               now - seen.ended >= (8 * took < most ? 8 * took : most);
         seen.began = now;
+        if (seen.is_slow)
+            mole_thread_sleep_ms(80);
         bool is_free = mole_hold_try();
         if (is_free)
             mole_hold_end();
@@ -87,13 +91,19 @@ Test(idle_pause, none_waits_for_the_arenas_lock)
     (void)mole_idle_look();
     mole_arena_leave(&heap->arena);
     require(seen.pauses == 0, "the heap was paused");
-    (void)mole_idle_look(); /* is left out, for there was nothing to be had */
     (void)mole_idle_look();
     require(seen.pauses > 0 && count_runs(heap) == 1, "nor later");
 }
 
-/* Threads wait for a pause: it is short, and they have time to go on after it. */
-Test(idle_pause, pauses_are_bounded_and_far_between)
+static void look_until_all_is_gone(void)
+{
+    for (int i = 0; i < 50 && count_runs(heap) > 1; i++)
+        (void)mole_idle_look();
+    require(count_runs(heap) == 1, "the heap has %zu runs", count_runs(heap));
+}
+
+/* So much that a pause does not take all of it. */
+static void free_much(void)
 {
     begin();
     for (size_t i = 0; i < SMALL; i += FIRST_SLAB)
@@ -104,11 +114,15 @@ Test(idle_pause, pauses_are_bounded_and_far_between)
                 span_of(blocks[BLOCKS - 1])->pages > MOLE_EMPTY_PAGES,
             "slabs have another size");
     run_workers(1, free_all, NULL); /* its slabs fill runs, but nobody comes who steals */
+}
+
+/* Threads wait for a pause: it is short, and they have time to go on after it. */
+Test(idle_pause, pauses_are_bounded_and_far_between)
+{
+    free_much();
     seen = (struct seen){.has_rested = true, .is_held = true};
     mole_mode_follow(heap, see_pause);
-    (void)mole_idle_look();
-    (void)mole_idle_look();
-    require(count_runs(heap) == 1, "the heap has %zu runs", count_runs(heap));
+    look_until_all_is_gone();
     require(seen.pauses > 2, "%zu pauses", seen.pauses);
     require(seen.most_runs > 0 && seen.most_runs <= MOST_OF_A_PAUSE,
             "%zu runs went in a pause", seen.most_runs);
@@ -116,4 +130,19 @@ Test(idle_pause, pauses_are_bounded_and_far_between)
     require(seen.is_held, "the heap might have ended");
     require(seen.has_rested, "one pause came after the other");
     require(mole_idle_longest_ns() >= seen.ended - seen.began, "it is not said how long");
+}
+
+/* The purger has the pool's passes to make, too. */
+Test(idle_pause, long_ones_end_the_look)
+{
+    free_much();
+    seen = (struct seen){.has_rested = true, .is_held = true, .is_slow = true};
+    mole_mode_follow(heap, see_pause);
+    (void)mole_idle_look();
+    (void)mole_idle_look();
+    require(seen.pauses == 2 && count_runs(heap) > 1, "%zu pauses, %zu runs are left",
+            seen.pauses, count_runs(heap));
+    seen.is_slow = false;
+    look_until_all_is_gone();
+    require(seen.has_rested, "one pause came after the other");
 }
