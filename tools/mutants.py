@@ -279,7 +279,7 @@ MUTANTS = [
     ], ["api/spy"]),
     Mutant("endless_empties", "a cache keeps every empty slab", [
         ("src/tcache/empties.c",
-         "    if (cache->empty_pages + span->pages > most && !cache->keeps_all)\n",
+         "    if (cache->empty_pages + span->pages > MOLE_EMPTY_PAGES && !cache->keeps_all)\n",
          "    if (cache->empty_pages + span->pages > UINT32_MAX / 2)\n"),
     ], ["unit/empties"]),
     Mutant("lost_empties", "empty slabs are forgotten when they are given back", [

@@ -51,33 +51,6 @@ MUTANTS = [
     ("always_listed", "a full slab is listed though the current one has no block", [
         ("src/tcache/slab.c", "        if (!replace_current(cache, span))\n", ""),
     ], ["unit/refill"]),
-    ("kept_for_others", "as many empty slabs are kept of what others freed", [
-        ("src/tcache/empties.c", "= is_own && is_dear(span)", "= is_dear(span)"),
-    ], ["unit/empties"]),
-    ("kept_of_many_blocks", "as many empty slabs are kept of many blocks", [
-        ("src/tcache/empties.c", "span->capacity < FEW_BLOCKS && ", ""),
-    ], ["unit/empties"]),
-    ("kept_of_small_blocks", "as many empty slabs are kept of small blocks", [
-        ("src/tcache/empties.c", " && span->block_bytes > SMALL_BYTES;", ";"),
-    ], ["unit/empties"]),
-    ("kept_when_shrinking", "as many empty slabs are kept while the program shrinks", [
-        ("src/tcache/empties.c", " && !mole_warmth_is_full();", ";"),
-    ], ["unit/empties"]),
-    ("left_when_shrinking", "those kept before the program shrank stay", [
-        ("src/tcache/slab.c", "MOLE_EMPTY_PAGES && mole_warmth_is_full()))",
-         "UINT32_MAX / 2))"),
-    ], ["unit/empties"]),
-    ("empties_unswept", "empty slabs stay though nobody takes them", [
-        ("src/tcache/sweep.c", "        mole_empties_sweep(cache);\n", ""),
-    ], ["unit/empties"]),
-    ("empties_all_swept", "empty slabs go with each sweep though they are in use", [
-        ("src/tcache/empties.c", "    if (cache->empty_least > MOLE_EMPTY_PAGES)\n",
-         "    if (cache->empty_pages > MOLE_EMPTY_PAGES)\n"),
-    ], ["unit/empties"]),
-    ("few_swept", "the few empty slabs that may always stay are swept", [
-        ("src/tcache/empties.c", "    if (cache->empty_least > MOLE_EMPTY_PAGES)\n",
-         "    if (cache->empty_least > 0)\n"),
-    ], ["unit/empties"]),
     ("listed_for_one", "a full slab of 16 blocks is listed for one free one", [
         ("src/tcache/slab.c", "span->capacity < 48 ? 2 :", "span->capacity < 32 ? 1 :"),
     ], ["unit/refill"]),
@@ -156,8 +129,8 @@ MUTANTS = [
          "    span->prev = span;\n"),
     ], ["unit/sweep"]),
     ("unswept_shrinking", "slabs that become partial make no steps", [
-        ("src/tcache/slab.c", " returned == 0);\n    mole_sweep_go_on(cache);\n",
-         " returned == 0);\n"),
+        ("src/tcache/slab.c", "        retire(cache, slots, span);\n    mole_sweep_go_on(cache);\n",
+         "        retire(cache, slots, span);\n"),
     ], ["unit/sweep"]),
     ("unswept_growing", "slabs that are made make no steps", [
         ("src/tcache/slab.c", "    mole_sweep_go_on(cache);\n    return span;\n",

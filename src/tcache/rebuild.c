@@ -112,7 +112,7 @@ static void reset(struct mole_tcache *cache)
     if (!cache->is_torn)
         return;
     cache->page_runs = NULL;
-    cache->empty_pages = cache->empty_least = 0;
+    cache->empty_pages = 0;
     mole_sweep_end(cache);
     store_rlx(&cache->owner.busy_a, 0);
     for (unsigned i = 0; i < MOLE_BATCHES; i++)

@@ -6,7 +6,6 @@
 #include "arena/head.h"
 #include "arena/inbox.h"
 #include "arena/span_map.h"
-#include "arena/warmth.h"
 #include "base/check.h"
 #include "tcache/empties.h"
 #include "tcache/idle.h"
@@ -206,20 +205,16 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
 
 /*
  * The empty partial slab is kept (empties.h) or goes, unless another thread is about
- * to list it: then that walk meets it and comes here again. One that goes from a program
- * that shrinks takes the others along.
+ * to list it: then that walk meets it and comes here again.
  */
 static void retire(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                   struct mole_span *span, bool is_own)
+                   struct mole_span *span)
 {
     if (!mole_inbox_is_quiet(span))
         return;
     mole_slab_unlist(cache, span);
-    if (mole_empties_put(cache, span, is_own))
-        return;
-    mole_slab_destroy(cache, slots, span);
-    if (unlikely(cache->empty_pages > MOLE_EMPTY_PAGES && mole_warmth_is_full()))
-        (void)mole_empties_drop(cache, slots);
+    if (!mole_empties_put(cache, span))
+        mole_slab_destroy(cache, slots, span);
 }
 
 /* A full slab got its first blocks back. */
@@ -229,7 +224,7 @@ static void list_full(struct mole_tcache *cache, struct mole_pool_slots *slots,
     int32_t used = span->fresh - (span->armed - span->countdown) - returned;
     mole_slab_make_partial(cache, span, used);
     if (used == 0)
-        retire(cache, slots, span, returned == 0);
+        retire(cache, slots, span);
     mole_sweep_go_on(cache);
 }
 
@@ -261,7 +256,7 @@ void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots 
             list_full(cache, slots, span, 0);
         break;
     default:
-        retire(cache, slots, span, true);
+        retire(cache, slots, span);
         break;
     }
 }
@@ -297,7 +292,7 @@ void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
         span->countdown -= count;
         span->armed -= count;
         if (span->countdown == 0)
-            retire(cache, slots, span, false);
+            retire(cache, slots, span);
     }
 }
 
@@ -330,7 +325,7 @@ void mole_slab_retire_whole(struct mole_tcache *cache, struct mole_pool_slots *s
         return;
     set_current(cache, class, &mole_tcache_none);
     mole_slab_make_partial(cache, span, 0);
-    retire(cache, slots, span, false);
+    retire(cache, slots, span);
 }
 
 void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots)

@@ -50,7 +50,7 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     cache->owner.heap = heap;
     memset(cache->partial, 0, sizeof cache->partial);
     memset(cache->empties, 0, sizeof cache->empties);
-    cache->empty_pages = cache->empty_least = 0;
+    cache->empty_pages = 0;
     memset(cache->slabs, 0, sizeof cache->slabs);
     memset(cache->used, 0, sizeof cache->used);
     memset(cache->batch, 0, sizeof cache->batch);

@@ -125,7 +125,7 @@ uint64_t mole_wipe_cache(struct mole_tcache *cache, struct mole_pool_slots *slot
     if (cache->empty_pages) {                    /* they go with the rest below */
         memset(cache->empties, 0, sizeof cache->empties);
         mole_idle_count(cache, -(int32_t)cache->empty_pages);
-        cache->empty_pages = cache->empty_least = 0;
+        cache->empty_pages = 0;
     }
     if (unlikely(has_grown)) {
         mole_large_cache_drop(cache, slots);

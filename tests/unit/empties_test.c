@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/empties.h"
 
-#include "arena/warmth.h"
 #include "tcache/compact.h"
 #include "tcache/mixed.h"
 #include "tcache/slab.h"
-#include "tcache/sweep.h"
 #include "unit.h"
 
 enum { BYTES = 8192, CLASS = 55, SLAB = FIRST_SLAB, SLABS = 8 };
@@ -66,129 +64,14 @@ Test(empties, a_slab_is_none_for_another_class)
     require(cache->empty_pages == MOLE_CHUNK_PAGES, "it is kept no longer");
 }
 
-Test(empties, an_owner_keeps_many_slabs_of_large_blocks)
+Test(empties, there_is_room_for_so_many_pages)
 {
     begin();
-    free_slabs(SLABS - 2);
-    require(cache->empty_pages == (SLABS - 2) * MOLE_CHUNK_PAGES, "%u pages are kept",
-            cache->empty_pages);
-    uint32_t kept = cache->empty_pages;
-    cache->empty_pages = MOLE_EMPTY_MOST - MOLE_CHUNK_PAGES + 1;
-    for (size_t i = 0; i < SLAB; i++)
-        give_back(heap, blocks[SLABS - 2][i]);
-    cache->empty_pages = kept;
-    require(!is_mapped(blocks[SLABS - 2][0]), "there is room for more than the most");
-}
-
-/* Who frees it wants them in another thread's cache. */
-Test(empties, there_is_less_room_for_what_others_freed)
-{
-    begin();
-    for (size_t slab = 0; slab < SLABS - 1; slab++)
-        for (size_t i = 0; i < SLAB; i++)
-            require(mole_tcache_free_remote(NULL, span_of(blocks[slab][i]), i),
-                    "block %zu is not live", i);
-    mole_slab_collect(cache, mole_thread_slots());
+    free_slabs(SLABS - 1);
     require(cache->empty_pages == MOLE_EMPTY_PAGES, "%u pages are kept",
             cache->empty_pages);
     require(count_mapped() == 1 + MOLE_EMPTY_PAGES / MOLE_CHUNK_PAGES,
             "%zu slabs are there", count_mapped());
-}
-
-static void there_is_less_room_for(size_t bytes)
-{
-    enum { MOST = 2 * MOLE_EMPTY_PAGES * MOLE_PAGE / 256 };
-    static void *small[MOST];
-    begin();
-    size_t count = (size_t)2 * MOLE_EMPTY_PAGES * MOLE_PAGE / bytes;
-    cache->slabs[mole_size_class_of(bytes)] = UINT8_MAX; /* large ones from the start */
-    for (size_t i = 0; i < count; i++)
-        small[i] = take(heap, 0, bytes);
-    for (size_t i = 0; i < count; i++)
-        give_back(heap, small[i]);
-    require(cache->empty_pages > 0 && cache->empty_pages <= MOLE_EMPTY_PAGES,
-            "%zu bytes: %u pages are kept", bytes, cache->empty_pages);
-}
-
-Test(empties, there_is_less_room_for_slabs_of_many_blocks)
-{
-    there_is_less_room_for(1024);
-}
-
-Test(empties, there_is_less_room_for_slabs_of_small_blocks)
-{
-    begin();
-    static void *small[16 * MOLE_EMPTY_PAGES]; /* a page has eight */
-    unsigned class = mole_size_class_of(512);
-    for (size_t i = 0; i < LENGTH(small); i++) {
-        cache->slabs[class] = 0;
-        small[i] = take(heap, 0, 512);
-    }
-    require(span_of(small[LENGTH(small) - 1])->pages == 1, "slabs have another size");
-    for (size_t i = 0; i < LENGTH(small); i++)
-        give_back(heap, small[i]);
-    require(cache->empty_pages == MOLE_EMPTY_PAGES, "%u pages are kept",
-            cache->empty_pages);
-}
-
-static bool let_program_shrink(void)
-{
-    return !mole_warmth_allows((size_t)1 << 20);
-}
-
-Test(empties, a_program_that_shrinks_gives_them_back)
-{
-    begin();
-    free_slabs(SLABS - 2);
-    require(let_program_shrink() && mole_warmth_is_full(), "it does not shrink");
-    require(cache->empty_pages > MOLE_EMPTY_PAGES, "too few are kept");
-    for (size_t i = 0; i < SLAB; i++)
-        give_back(heap, blocks[SLABS - 2][i]);
-    require(count_mapped() == 1 && cache->empty_pages == 0, "%zu slabs are there",
-            count_mapped());
-}
-
-Test(empties, so_many_are_kept_while_a_program_shrinks)
-{
-    begin();
-    require(let_program_shrink() && mole_warmth_is_full(), "it does not shrink");
-    free_slabs(MOLE_EMPTY_PAGES / MOLE_CHUNK_PAGES);
-    require(cache->empty_pages == MOLE_EMPTY_PAGES, "%u pages are kept",
-            cache->empty_pages);
-    for (size_t i = 0; i < SLAB; i++)
-        give_back(heap, blocks[SLABS - 2][i]);
-    require(cache->empty_pages == MOLE_EMPTY_PAGES, "%u pages are kept",
-            cache->empty_pages);
-}
-
-Test(empties, a_sweep_gives_back_what_nobody_took_since_the_last)
-{
-    begin();
-    free_slabs(SLABS - 1);
-    uint32_t pages = cache->empty_pages;
-    mole_sweep_step(cache, 100);
-    require(cache->empty_pages == pages, "they went with the first sweep");
-    for (size_t i = 0; i < (SLABS - 2) * SLAB; i++)
-        blocks[i / SLAB][i % SLAB] = take(heap, 0, BYTES);
-    require(cache->empty_pages < MOLE_EMPTY_PAGES, "%u pages are left",
-            cache->empty_pages);
-    free_slabs(SLABS - 2);
-    pages = cache->empty_pages;
-    require(pages > MOLE_EMPTY_PAGES, "only %u pages are kept", pages);
-    mole_sweep_step(cache, 101);
-    require(cache->empty_pages == pages, "they went though they were in use");
-    mole_sweep_step(cache, 102);
-    require(cache->empty_pages == 0, "%u pages are still kept", cache->empty_pages);
-}
-
-Test(empties, a_sweep_leaves_a_few)
-{
-    begin();
-    free_slabs(MOLE_EMPTY_PAGES / MOLE_CHUNK_PAGES);
-    for (uint32_t tick = 100; tick < 104; tick++)
-        mole_sweep_step(cache, tick);
-    require(cache->empty_pages == MOLE_EMPTY_PAGES, "%u pages are kept",
-            cache->empty_pages);
 }
 
 Test(empties, blocks_of_an_empty_slab_are_refused)
