@@ -54,6 +54,10 @@ MUTANTS = [
     ("listed_for_one", "a full slab of 16 blocks is listed for one free one", [
         ("src/tcache/slab.c", "span->capacity < 48 ? 2 :", "span->capacity < 32 ? 1 :"),
     ], ["unit/refill"]),
+    ("listed_never", "a full slab of few carved blocks waits for more frees than there are", [
+        ("src/tcache/slab.c", "    return span->fresh < frees ? span->fresh : frees;\n",
+         "    return frees;\n"),
+    ], ["unit/refill"]),
     ("eight_blocks_for_good", "slabs of large blocks do not grow", [
         ("src/tcache/slab.c", "MOST_BLOCKS = 16", "MOST_BLOCKS = 8"),
     ], ["unit/refill"]),

@@ -50,13 +50,14 @@ void mole_slab_drop_current(struct mole_tcache *cache, unsigned class)
 
 /*
  * Frees after which a full slab is listed again: few slow paths, and little memory
- * unseen, a block of sixteen at most.
+ * unseen, a block of sixteen at most. In a fork's child it may not be carved to its end.
  */
 static int32_t wake_after(const struct mole_span *span)
 {
+    int32_t frees = span->capacity < 48 ? 2 : span->capacity / 16;
     if (span->capacity < 16)
-        return 1;
-    return span->capacity < 48 ? 2 : span->capacity / 16;
+        frees = 1;
+    return span->fresh < frees ? span->fresh : frees;
 }
 
 void mole_slab_make_full(struct mole_tcache *cache, struct mole_span *span)

@@ -3,6 +3,7 @@
 
 #include "arena/inbox.h"
 #include "os/pages.h"
+#include "tcache/rebuild.h"
 #include "tcache/slab.h"
 #include "unit.h"
 
@@ -162,6 +163,23 @@ Test(refill, a_full_slab_is_listed_after_so_many_frees)
                 "of %u blocks: not listed after %u frees", span->capacity,
                 cases[i].frees);
     }
+}
+
+/* In a fork's child, of a slab that was carved so far. */
+Test(refill, a_slab_with_fewer_blocks_is_listed_after_the_last)
+{
+    begin();
+    cache->slabs[mole_size_class_of(16384)] = UINT8_MAX;
+    void *block = take(heap, 0, 16384);
+    struct mole_span *span = span_of(block);
+    span->fresh = 1;
+    cache->is_torn = true;
+    mole_rebuild_torn(inside(heap), mole_thread_slots());
+    require(load_rlx(&span->state_a) == MOLE_SPAN_FULL, "the slab is not full");
+    uint32_t kept = cache->empty_pages;
+    give_back(heap, block);
+    require(!is_mapped(block) || cache->empty_pages == kept + span->pages,
+            "the slab is in no list");
 }
 
 /* All chunks that there are without the system's help. */
