@@ -39,7 +39,8 @@ struct mole_map_view {
 
     /*
      * limit_a: pages of the table that may be read.
-     *   writers  the region as it grows, under no lock: only ever raised
+     *   writers  the region as it grows, under no lock: only ever raised; a followed
+     *            view's also whoever switches that
      *   readers  every lookup
      *   orders   store release, load acquire: HB-MAP-2; cas both: HB-MAP-3
      *   keeps    table[0 .. limit_a) holds no NULL

@@ -9,7 +9,8 @@
  * 7.6. It costs three instructions, which is why HeapAlloc does without.
  *
  * With the address at hand the line of the block that comes next is asked for early: with
- * 1000 blocks out a pair takes 6.2 ns instead of 7.3 to 7.7.
+ * 1000 blocks out a pair takes 6.2 ns instead of 7.3 to 7.7. After the last block it is a
+ * line far behind the slab, which may be another thread's, or nobody's.
  */
 #pragma once
 
