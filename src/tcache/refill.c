@@ -34,9 +34,9 @@ static struct mole_span *find_slab(struct mole_tcache *cache,
         other = mole_slab_create(cache, slots, class);
     if (!other)
         return NULL;
+    mole_slab_make_current(cache, other);
     if (span != &mole_tcache_none)
         mole_slab_make_full(cache, span);
-    mole_slab_make_current(cache, other);
     if (other->free == MOLE_END)
         check(mole_span_carve(other));
     return other;
@@ -50,8 +50,8 @@ struct mole_span *mole_refill_next(struct mole_tcache *cache, unsigned class)
         return NULL;
     mole_idle_note_work(cache, cache->owner.heap);
     mole_slab_unlist(cache, next);
-    mole_slab_make_full(cache, span);
     mole_slab_make_current(cache, next);
+    mole_slab_make_full(cache, span);
     return next;
 }
 

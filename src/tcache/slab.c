@@ -238,8 +238,8 @@ static bool replace_current(struct mole_tcache *cache, struct mole_span *span)
     struct mole_span *current = cache->current[span->class];
     if (!mole_slab_is_used_up(current))
         return false;
-    mole_slab_make_full(cache, current);
     mole_slab_make_current(cache, span);
+    mole_slab_make_full(cache, current);
     mole_sweep_go_on(cache);
     return true;
 }

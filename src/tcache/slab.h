@@ -13,7 +13,10 @@ void mole_slab_arm(struct mole_tcache *cache, struct mole_span *span, int32_t fr
 /* Make `span` the slab its class is allocated from. It must be in no list. */
 void mole_slab_make_current(struct mole_tcache *cache, struct mole_span *span);
 
-/* Set the slab aside: its free list is empty. */
+/*
+ * Set the slab aside: its free list is empty. It is current no more, and not to be
+ * touched after this: a thief may have it.
+ */
 void mole_slab_make_full(struct mole_tcache *cache, struct mole_span *span);
 
 /* Whether a current slab has no block left, none that was never used either. */

@@ -21,7 +21,7 @@
 #include "tcache/tcache.h"
 
 enum {
-    MOLE_SWEEP_EVERY = 16, /* slabs made, or listed as partial: a step */
+    MOLE_SWEEP_EVERY = 16, /* of mole_sweep_go_on: a step */
     MOLE_SWEEP_AGE = 2,    /* times MOLE_PASS_MS that a slab is left alone for */
     MOLE_SWEEP_SLABS = 32, /* looked at in a step, at most */
     MOLE_SWEEP_PAGES = 64, /* when so many are given back, a step ends */
