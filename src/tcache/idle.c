@@ -265,18 +265,18 @@ static bool pause_if_alive(struct work *work)
 static bool drain(struct mole_heap *heap, uint64_t id)
 {
     struct work work = {.heap = heap, .id = id, .rest_ms = 1};
-    unsigned rested_ms = 0;
+    uint64_t end_ms = mole_clock_ms() + LONG_MS;
     if (!mole_barrier_all() && !mole_mode_are_fenced())
         return false; /* and nothing is fenced for this */
-    while (rested_ms < LONG_MS && !work.is_done) {
+    do {
         mole_thread_sleep_ms(work.rest_ms);
-        rested_ms += work.rest_ms;
         if (!pause_if_alive(&work))
             return work.gained_pages >= LEAST_PAGES;
-    }
+    } while (!work.is_done && mole_clock_ms() < end_ms);
     if (!work.is_done)
         mole_thread_sleep_ms(work.rest_ms); /* for the first pause of the next look */
-    return !work.is_done || work.gained_pages >= LEAST_PAGES;
+    bool has_begun = work.step;             /* else another had the lock all the time */
+    return (has_begun && !work.is_done) || work.gained_pages >= LEAST_PAGES;
 }
 
 /* Pages that may be free in the cache; what others gave back counts as a chunk. */
