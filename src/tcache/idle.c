@@ -23,7 +23,7 @@ enum {
     PAUSED_PART = 8,     /* pauses make up one part in so many of the time, at most */
     MOST_WAIT = 63,      /* looks */
     MOST_REST_MS = 1000, /* a process that was stopped in a pause is not at fault */
-    LONG_MS = 500,       /* who drains has other things to do, too */
+    LONG_MS = 500,       /* a look: who drains has other things to do, too */
 };
 
 /*
@@ -258,21 +258,20 @@ static bool pause_if_alive(struct work *work)
 }
 
 /*
- * In as many pauses as it takes, or as there is time for. Who makes them has slept before
- * each, so that it is not at the end of its time. Returns whether it was worth it, or may
- * still be.
+ * In as many pauses as it takes, or as there is time for, but in one at least. Who makes
+ * them has slept before each, so that it is not at the end of its time. Returns whether
+ * it was worth it, or may still be.
  */
-static bool drain(struct mole_heap *heap, uint64_t id)
+static bool drain(struct mole_heap *heap, uint64_t id, uint64_t end_ms)
 {
     struct work work = {.heap = heap, .id = id, .rest_ms = 1};
-    uint64_t end_ms = mole_clock_ms() + LONG_MS;
     if (!mole_barrier_all() && !mole_mode_are_fenced())
         return false; /* and nothing is fenced for this */
     do {
         mole_thread_sleep_ms(work.rest_ms);
         if (!pause_if_alive(&work))
             return work.gained_pages >= LEAST_PAGES;
-    } while (!work.is_done && mole_clock_ms() < end_ms);
+    } while (!work.is_done && mole_clock_ms() + work.rest_ms < end_ms);
     if (!work.is_done)
         mole_thread_sleep_ms(work.rest_ms); /* for the first pause of the next look */
     bool has_begun = work.step;             /* else another had the lock all the time */
@@ -315,13 +314,44 @@ static bool may_be_drained(const struct mole_heap *heap)
     return !heap->fixed && !heap->arena.is_executable;
 }
 
-/* Returns whether the next look is awaited. */
-static bool look_at(struct mole_heap *heap)
+/* One look over all heaps. For whom no time is left, the next one begins with them. */
+struct look {
+    uint64_t end_ms;
+    bool has_drained; /* a heap, however long that took */
+    struct mole_heap *first_left;
+    size_t awaited;
+};
+
+/* Of the next look; NULL: the first there is. Who looks only. */
+static struct mole_heap *first_in_turn;
+
+static void drain_in_turn(struct look *look, struct mole_heap *heap)
+{
+    struct mole_idleness *idleness = &heap->idleness;
+    if (idleness->left) {
+        idleness->left--;
+        return;
+    }
+    if (look->has_drained && mole_clock_ms() >= look->end_ms) {
+        look->first_left = look->first_left ? look->first_left : heap;
+        look->awaited++;
+        return;
+    }
+    look->has_drained = true;
+    bool is_worth_it = drain(heap, idleness->id, look->end_ms);
+    uint8_t more = (uint8_t)(2 * idleness->wait + 1);
+    idleness->wait = is_worth_it ? 0 : more < MOST_WAIT ? more : MOST_WAIT;
+    idleness->left = idleness->wait;
+}
+
+static void look_at(struct look *look, struct mole_heap *heap)
 {
     struct mole_idleness *idleness = &heap->idleness;
     bool is_awaited = false;
-    if (!mole_hold_try())
-        return true;
+    if (!mole_hold_try()) {
+        look->awaited++;
+        return;
+    }
     store_rlx(&idleness->is_worked_a, false);
     uint64_t id = load_acq(&heap->word_a) ? mole_heap_id(heap) : 0; /* HB-HEAP-1 */
     size_t pages = id && may_be_drained(heap) ? find_due(heap, &is_awaited) : 0;
@@ -331,25 +361,24 @@ static bool look_at(struct mole_heap *heap)
         idleness->wait = idleness->left = 0;
     }
     idleness->is_awaited = is_awaited || pages >= LEAST_PAGES;
-    if (pages < LEAST_PAGES)
-        return is_awaited;
-    if (idleness->left) {
-        idleness->left--;
-        return is_awaited;
-    }
-    bool is_worth_it = drain(heap, id);
-    uint8_t more = (uint8_t)(2 * idleness->wait + 1);
-    idleness->wait = is_worth_it ? 0 : more < MOST_WAIT ? more : MOST_WAIT;
-    idleness->left = idleness->wait;
-    return is_awaited;
+    look->awaited += is_awaited;
+    if (pages >= LEAST_PAGES)
+        drain_in_turn(look, heap);
 }
 
 size_t mole_idle_look(void)
 {
-    size_t count = 0;
-    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
+    struct look look = {.end_ms = mole_clock_ms() + LONG_MS};
+    struct mole_heap *first = first_in_turn ? first_in_turn : mole_heap_first();
+    struct mole_heap *heap = first;
+    while (heap) {
         if (heap->arena.is_locked &&
             (load_rlx(&heap->idleness.is_worked_a) || heap->idleness.is_awaited))
-            count += look_at(heap);
-    return count;
+            look_at(&look, heap);
+        heap = mole_heap_next(heap) ? mole_heap_next(heap) : mole_heap_first();
+        if (heap == first)
+            break;
+    }
+    first_in_turn = look.first_left;
+    return look.awaited;
 }

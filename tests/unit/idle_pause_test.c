@@ -148,3 +148,82 @@ Test(idle_pause, long_ones_end_the_look)
     look_until_all_is_gone();
     require(seen.has_rested, "one pause came after the other");
 }
+
+enum { HEAPS = 8, SLOW_MS = 80, KEPT = 40 };
+
+static struct mole_heap *heaps[HEAPS];
+static size_t pauses_of[HEAPS];
+
+static void see_which(unsigned modes)
+{
+    for (size_t i = 0; i < HEAPS && modes & MOLE_MODE_STOPPED; i++)
+        if (mole_mode_of(heaps[i]) & MOLE_MODE_STOPPED) {
+            pauses_of[i]++;
+            mole_thread_sleep_ms(SLOW_MS);
+        }
+}
+
+/* One whose cache keeps what is worth a pause, and that is empty. */
+static void fill_and_free(void)
+{
+    begin();
+    for (size_t i = 0; i < KEPT; i++)
+        blocks[i] = take(handle, 0, BYTES);
+    for (size_t i = 0; i < KEPT; i++)
+        give_back(handle, blocks[i]);
+    require(mole_thread_cache(heap)->empty_pages, "nothing is kept");
+}
+
+static size_t paused(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < HEAPS; i++)
+        count += pauses_of[i] > 0;
+    return count;
+}
+
+/* However short each heap's turn is. */
+Test(idle_pause, many_heaps_end_the_look)
+{
+    for (size_t i = 0; i < HEAPS; i++) {
+        fill_and_free();
+        heaps[i] = heap;
+    }
+    for (size_t i = 0; i < HEAPS; i++)
+        mole_mode_follow(heaps[i], see_which);
+    (void)mole_idle_look();
+    size_t awaited = mole_idle_look();
+    require(paused() > 0 && paused() < HEAPS, "%zu heaps had their turn", paused());
+    require(awaited == HEAPS - paused(), "%zu heaps are awaited, not %zu", awaited,
+            HEAPS - paused());
+    for (size_t i = 0; i < HEAPS && paused() < HEAPS; i++) {
+        size_t before = paused();
+        (void)mole_idle_look();
+        require(paused() > before, "the next look was in vain");
+    }
+    for (size_t i = 0; i < HEAPS; i++)
+        require(pauses_of[i] == 1, "heap %zu had %zu pauses", i, pauses_of[i]);
+}
+
+/* One that takes many looks does not keep others from their turn. */
+Test(idle_pause, the_next_look_begins_where_one_stopped)
+{
+    fill_and_free();
+    struct mole_heap *other = heap;
+    struct mole_tcache *kept = mole_thread_cache(other);
+    free_much();
+    struct mole_heap *next = heap;
+    while (next && next != other)
+        next = mole_heap_next(next);
+    require(next == other, "the other has its turn first");
+    seen = (struct seen){.is_slow = true};
+    mole_mode_follow(heap, see_pause);
+    (void)mole_idle_look();
+    (void)mole_idle_look();
+    require(seen.pauses > 0 && kept->empty_pages, "the other had its turn, too");
+    (void)mole_idle_look();
+    require(!kept->empty_pages, "the other has to wait again");
+    require(count_runs(heap) > 1, "the first needs no third look");
+    (void)mole_idle_look();
+    require(seen.pauses >= 2, "the first has no turn any more");
+}
