@@ -3,12 +3,18 @@
 
 # Arguments of mutants.Test.
 TESTS = {
+    "unit/compact_need": ("plain", "tests/unit/compact_need_test.c"),
     "unit/large_cache": ("plain", "tests/unit/large_cache_test.c", 60),
     "large_step": ("plain", "tests/race/large_step.c", 240),
 }
 
 HEADER = "src/tcache/large_cache.h"
 SOURCE = "src/tcache/large_cache.c"
+
+
+def in_need(old, new=""):
+    return ("src/tcache/compact.c", old, new)
+
 
 # Arguments of mutants.Mutant.
 MUTANTS = [
@@ -51,10 +57,28 @@ MUTANTS = [
         ("src/tcache/compact.c", "    (void)mole_large_cache_reclaim(heap, slots);\n", ""),
     ], ["unit/large_cache"]),
     ("kept_in_need", "a heap without a lock that finds no memory leaves what it keeps", [
+        in_need("    (void)mole_large_cache_reclaim(heap, use->slots);\n"),
+    ], ["unit/large_cache", "unit/compact_need"]),
+    ("empty_in_need", "empty slabs stay with a cache while memory is short", [
+        in_need("        mole_compact_cache(use->cache, use->slots);\n", "        {}\n"),
+    ], ["unit/compact_need"]),
+    ("batches_in_need", "so do other caches' blocks in its batches", [
+        ("src/tcache/compact.c", "    mole_tcache_flush(cache);\n    mole", "    mole"),
+    ], ["unit/compact_need"]),
+    ("full_in_need", "and full slabs that came back whole", [
+        in_need("    (void)mole_steal(heap, use->slots);\n"),
+    ], ["unit/compact_need"]),
+    ("left_in_need", "and what ended threads left", [
+        in_need("    check(!mole_tcache_alloc_from_orphans(heap, use->slots, self, "
+             "MOLE_CLASS_COUNT, 0));\n", "    (void)self;\n"),
+    ], ["unit/compact_need"]),
+    ("kept_when_grown", "and all of it if a large block is to grow", [
         ("src/tcache/block.c",
-         "(!heap->arena.is_locked && !mole_large_cache_reclaim(heap, use->slots))",
-         "!heap->arena.is_locked"),
-    ], ["unit/large_cache"]),
+         "        if (unlikely(!rest->run) && mole_compact_in_need(use, bytes))\n", "        if (0)\n"),
+    ], ["unit/compact_need"]),
+    ("in_need_of_too_much", "a request beyond all there is empties the cache", [
+        in_need("    if (bytes > mole_region_reserved())\n        return false;\n", "    (void)bytes;\n"),
+    ], ["unit/compact_need"]),
     ("kept_over_fork", "a fork's child does not look for what other threads keep", [
         ("src/tcache/rebuild.c",
          "        else if (span->kind == MOLE_SPAN_LARGE && is_free(span))\n"

@@ -6,15 +6,14 @@
 #include "arena/exact.h"
 #include "arena/guard.h"
 #include "arena/large.h"
-#include "arena/region.h"
 #include "arena/span_map.h"
 #include "base/check.h"
+#include "tcache/compact.h"
 #include "tcache/fixed_cache.h"
 #include "tcache/guarding.h"
 #include "tcache/hardened.h"
 #include "tcache/process.h"
 #include "tcache/purger.h"
-#include "tcache/steal.h"
 
 /* The entry of a new block of `bytes`: malloc's may use all of their class. */
 static uint32_t mark_of(const struct mole_heap *heap, unsigned class, size_t bytes)
@@ -52,20 +51,19 @@ static void *try_alloc(struct mole_use *use, unsigned class, size_t bytes, size_
     return block && zero ? memset(block, 0, bytes) : block;
 }
 
-/* Memory is short: look through caches without a thread, then try once more. */
+/* Memory is short: once more with room made, or of a cache without a thread. */
 static mole_slow void *alloc_again(struct mole_use *use, unsigned class, size_t bytes,
                                    size_t align, bool zero)
 {
     struct mole_heap *heap = use->heap;
-    if (bytes > mole_region_reserved() ||
-        (!heap->arena.is_locked && !mole_large_cache_reclaim(heap, use->slots)))
+    if (!mole_compact_in_need(use, bytes))
         return NULL;
-    void *block = mole_tcache_alloc_from_orphans(
-        heap, use->slots, mole_thread_self_in(heap), class, mark_of(heap, class, bytes));
-    if (block)
-        return zero ? memset(block, 0, bytes) : block;
-    (void)mole_steal(heap, use->slots);
-    return try_alloc(use, class, bytes, align, zero);
+    void *block = try_alloc(use, class, bytes, align, zero);
+    if (block || class == MOLE_CLASS_COUNT)
+        return block;
+    block = mole_tcache_alloc_from_orphans(heap, use->slots, mole_thread_self_in(heap),
+                                           class, mark_of(heap, class, bytes));
+    return block && zero ? memset(block, 0, bytes) : block;
 }
 
 static void *alloc_in_fixed(struct mole_use *use, size_t bytes, bool zero)
@@ -252,8 +250,10 @@ static void *move(struct mole_use *use, struct mole_span *span, void *block, siz
     size_t old = mole_span_bytes(span, block);
     if (span->kind == MOLE_SPAN_LARGE &&
         mole_guard_padded(span->heap, bytes) > span->room) {
-        rest->run =
-            mole_large_grow(span->heap, use->slots, span, large_bytes(span->heap, bytes));
+        bytes = large_bytes(span->heap, bytes);
+        rest->run = mole_large_grow(span->heap, use->slots, span, bytes);
+        if (unlikely(!rest->run) && mole_compact_in_need(use, bytes))
+            rest->run = mole_large_grow(span->heap, use->slots, span, bytes);
         return rest->run ? span->base : NULL;
     }
     void *to = alloc_to_move(use, old, bytes, how & MOLE_BLOCK_APART);

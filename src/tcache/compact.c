@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/compact.h"
 
+#include "arena/region.h"
+#include "base/check.h"
 #include "tcache/fixed_cache.h"
 #include "tcache/process.h"
 #include "tcache/slab.h"
+#include "tcache/steal.h"
 #include "tcache/sweep.h"
 #include "tcache/thread.h"
 
@@ -29,13 +32,32 @@ void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots)
     (void)mole_large_cache_reclaim(heap, slots);
 }
 
-/* What the cache has free, in an operation of its owner's. Returns the holes' pages. */
+void mole_compact_cache(struct mole_tcache *cache, struct mole_pool_slots *slots)
+{
+    mole_tcache_flush(cache);
+    mole_slab_collect(cache, slots);
+    mole_slab_retire_current(cache, slots);
+}
+
+/* The same, and what the holes of its other slabs hold; returns their pages. */
 static size_t give_back(struct mole_use *use)
 {
-    mole_tcache_flush(use->cache);
-    mole_slab_collect(use->cache, use->slots);
-    mole_slab_retire_current(use->cache, use->slots);
+    mole_compact_cache(use->cache, use->slots);
     return mole_sweep_all(use->cache);
+}
+
+bool mole_compact_in_need(struct mole_use *use, size_t bytes)
+{
+    struct mole_heap *heap = use->heap;
+    if (bytes > mole_region_reserved())
+        return false;
+    if (use->cache)
+        mole_compact_cache(use->cache, use->slots);
+    (void)mole_large_cache_reclaim(heap, use->slots);
+    uintptr_t self = mole_thread_self_in(heap);
+    check(!mole_tcache_alloc_from_orphans(heap, use->slots, self, MOLE_CLASS_COUNT, 0));
+    (void)mole_steal(heap, use->slots);
+    return true;
 }
 
 static void make_lean(struct mole_heap *heap, struct mole_owner *owner)

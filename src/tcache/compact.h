@@ -6,13 +6,26 @@
  */
 #pragma once
 
-#include "tcache/tcache.h"
+#include "tcache/thread.h"
 
 /*
  * Do that to all caches of the heap. The caller has it for itself: by mole_gate_stop, or
  * it is a HEAP_NO_SERIALIZE heap. `slots` as for mole_pool_take.
  */
 void mole_compact_heap(struct mole_heap *heap, struct mole_pool_slots *slots);
+
+/*
+ * What one cache has free: its batches, what came back to it, its slabs that are empty.
+ * By whoever has it, inside an operation.
+ */
+void mole_compact_cache(struct mole_tcache *cache, struct mole_pool_slots *slots);
+
+/*
+ * Memory is short for a block of `bytes`: give to the pool what the heap has free in the
+ * caller's cache, in those without a thread, in full slabs and large spans of others.
+ * False: so many bytes there never are. Inside the operation.
+ */
+bool mole_compact_in_need(struct mole_use *use, size_t bytes) mole_must_check;
 
 /*
  * Caches of malloc's heap that no thread has had since the last time: give back what of

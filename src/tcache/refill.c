@@ -7,7 +7,7 @@
 #include "tcache/refill.h"
 
 #include "base/check.h"
-#include "tcache/empties.h"
+#include "tcache/compact.h"
 #include "tcache/hardened.h"
 #include "tcache/idle.h"
 #include "tcache/mixed.h"
@@ -57,8 +57,7 @@ struct mole_span *mole_refill_next(struct mole_tcache *cache, unsigned class)
 
 /*
  * Caches without a thread may hold what their threads, and others, gave back since. One
- * after the other is adopted for a moment: what came to it is sorted, free runs go to the
- * pool.
+ * after the other is adopted for a moment.
  */
 void *mole_tcache_alloc_from_orphans(struct mole_heap *heap,
                                      struct mole_pool_slots *slots, uintptr_t thread,
@@ -78,8 +77,7 @@ void *mole_tcache_alloc_from_orphans(struct mole_heap *heap,
         } else if (class < MOLE_CLASS_COUNT) {
             block = mole_tcache_alloc_slow(cache, slots, class, mark);
         } else {
-            mole_slab_collect(cache, slots);
-            (void)mole_empties_drop(cache, slots);
+            mole_compact_cache(cache, slots);
         }
         mole_tcache_leave(cache);
         mole_heap_let_go(owner);
@@ -95,10 +93,8 @@ void *mole_tcache_alloc_slow(struct mole_tcache *cache, struct mole_pool_slots *
         return block;
     mole_idle_note_work(cache, cache->owner.heap);
     struct mole_span *span = find_slab(cache, slots, class);
-    if (!span) {
-        mole_tcache_flush(cache);
+    if (!span)
         return NULL;
-    }
     check(mole_hardened_pop_any(span, mark, &block));
     return block;
 }

@@ -172,7 +172,6 @@ struct mole_span *mole_slab_create(struct mole_tcache *cache,
         span = create(cache, slots, class, slab_pages(cache, class));
     if (likely(span))
         return span;
-    (void)mole_empties_drop(cache, slots);
     memset(cache->slabs, 0, sizeof cache->slabs); /* memory is short: small ones again */
     return create(cache, slots, class, slab_pages(cache, class));
 }
