@@ -32,6 +32,15 @@ MUTANTS = [
     ("refill_of_its_own", "a refill passes over what other threads gave back", [
         ("src/tcache/refill.c", " ||\n                 load_rlx(&cache->owner.woken_a)))", "))"),
     ], ["unit/refill"]),
+    ("newest_of_few", "the newest slab of few blocks follows, which has two free ones", [
+        ("src/tcache/slab.h", "    return newest->prev;\n", "    return newest;\n"),
+    ], ["unit/refill"]),
+    ("oldest_of_many", "the oldest slab follows, of many blocks too", [
+        ("src/tcache/slab.h", "newest->capacity >= MOLE_SLAB_FEW || ", ""),
+    ], ["unit/refill"]),
+    ("purged_in_turn", "a slab that lost pages is used before others", [
+        ("src/tcache/slab.h", " || newest->prev->purged)", ")"),
+    ], ["unit/refill"]),
     ("carved_last", "a slab with blocks never used is set aside", [
         ("src/tcache/slab.h", " && span->fresh == span->capacity &&", " &&"),
     ], ["unit/refill"]),
@@ -52,7 +61,7 @@ MUTANTS = [
         ("src/tcache/slab.c", "        if (!replace_current(cache, span))\n", ""),
     ], ["unit/refill"]),
     ("listed_for_one", "a full slab of 16 blocks is listed for one free one", [
-        ("src/tcache/slab.c", "span->capacity < 48 ? 2 :", "span->capacity < 32 ? 1 :"),
+        ("src/tcache/slab.c", "span->capacity < MOLE_SLAB_FEW ? 2 :", "span->capacity < 32 ? 1 :"),
     ], ["unit/refill"]),
     ("listed_never", "a full slab of few carved blocks waits for more frees than there are", [
         ("src/tcache/slab.c", "    return span->fresh < frees ? span->fresh : frees;\n",

@@ -44,7 +44,8 @@ static struct mole_span *find_slab(struct mole_tcache *cache,
 
 struct mole_span *mole_refill_next(struct mole_tcache *cache, unsigned class)
 {
-    struct mole_span *span = cache->current[class], *next = cache->partial[class];
+    struct mole_span *span = cache->current[class];
+    struct mole_span *next = mole_slab_next_partial(cache, class);
     if (unlikely(!next || next->free == MOLE_END || !mole_slab_is_used_up(span) ||
                  load_rlx(&cache->owner.woken_a)))
         return NULL;

@@ -8,7 +8,7 @@
 #include "tcache/tcache.h"
 
 /*
- * The class's newest partial slab takes the place of its current one, which is used up.
+ * The class's next partial slab takes the place of its current one, which is used up.
  * NULL: there is something else to do first, or no such slab. Owner only, inside an
  * operation.
  */

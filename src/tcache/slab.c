@@ -54,7 +54,7 @@ void mole_slab_drop_current(struct mole_tcache *cache, unsigned class)
  */
 static int32_t wake_after(const struct mole_span *span)
 {
-    int32_t frees = span->capacity < 48 ? 2 : span->capacity / 16;
+    int32_t frees = span->capacity < MOLE_SLAB_FEW ? 2 : span->capacity / 16;
     if (span->capacity < 16)
         frees = 1;
     return span->fresh < frees ? span->fresh : frees;
@@ -96,7 +96,7 @@ void mole_slab_unlist(struct mole_tcache *cache, struct mole_span *span)
 
 struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned class)
 {
-    struct mole_span *span = cache->partial[class];
+    struct mole_span *span = mole_slab_next_partial(cache, class);
     if (span)
         mole_slab_unlist(cache, span);
     return span;

@@ -7,6 +7,8 @@
 
 #include "tcache/tcache.h"
 
+enum { MOLE_SLAB_FEW = 48 }; /* slabs below this have few blocks */
+
 /* Start the countdown at `frees`, and account for the frees it counted until now. */
 void mole_slab_arm(struct mole_tcache *cache, struct mole_span *span, int32_t frees);
 
@@ -33,7 +35,21 @@ void mole_slab_drop_current(struct mole_tcache *cache, unsigned class);
 void mole_slab_make_partial(struct mole_tcache *cache, struct mole_span *span,
                             int32_t used);
 
-/* The partial slab to use next, out of the list; or NULL. */
+/*
+ * The partial slab to use next, still listed, or NULL: the newest. Of slabs of few blocks
+ * it is the oldest, unless it lost pages, for the newest got two blocks back just now,
+ * and the next refill would follow at once.
+ */
+mole_hot struct mole_span *mole_slab_next_partial(const struct mole_tcache *cache,
+                                                  unsigned class)
+{
+    struct mole_span *newest = cache->partial[class];
+    if (!newest || newest->capacity >= MOLE_SLAB_FEW || newest->prev->purged)
+        return newest;
+    return newest->prev;
+}
+
+/* The same, out of the list. */
 struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned class);
 void mole_slab_unlist(struct mole_tcache *cache, struct mole_span *span);
 

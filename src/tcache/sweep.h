@@ -2,9 +2,9 @@
 /*
  * Sweeping: a cache's partial slabs that have been such for a while lose their holes
  * (holes.h). The slabs of a class lie in the order in which they were listed and are
- * allocated from the newest on: the oldest are what the class does without, because the
- * program wants other sizes now, or less. A few blocks that live on would keep each of
- * them resident.
+ * allocated from the newest on, or in turn (mole_slab_next_partial): the oldest are what
+ * the class does without, because the program wants other sizes now, or less. A few
+ * blocks that live on would keep each of them resident.
  *
  *   partial[class] --> newest <--prev, next--> ... <--> oldest       newest->prev: oldest
  *                               <-- the sweep goes on here

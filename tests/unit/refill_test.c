@@ -56,7 +56,8 @@ Test(refill, a_full_slab_is_listed_while_the_current_one_has_blocks)
     require(cache->partial[CLASS] == span_of(blocks[0][0]), "the list does not have it");
 }
 
-Test(refill, the_newest_partial_slab_follows_one_that_is_used_up)
+/* Two partial slabs, and a current one that is used up; the first is listed longer. */
+static void list_two(void)
 {
     begin();
     give_back(heap, blocks[SLABS - 1][0]);
@@ -65,15 +66,49 @@ Test(refill, the_newest_partial_slab_follows_one_that_is_used_up)
     give_back(heap, blocks[1][4]);
     require(!mole_refill_next(cache, CLASS), "a current slab with a block was replaced");
     (void)take(heap, 0, BYTES);
+}
+
+Test(refill, partial_slabs_of_few_blocks_follow_in_turn)
+{
+    list_two();
     uint64_t locks = mole_lock_count();
-    require(take(heap, 0, BYTES) == blocks[1][4], "another block came");
+    require(take(heap, 0, BYTES) == blocks[0][3], "another block came");
     require(mole_lock_count() == locks, "a lock was taken");
-    require(state(1) == MOLE_SPAN_CURRENT && state(SLABS - 1) == MOLE_SPAN_FULL,
+    require(state(0) == MOLE_SPAN_CURRENT && state(SLABS - 1) == MOLE_SPAN_FULL,
             "the slabs did not change places");
-    mole_span_check(span_of(blocks[1][0]));
+    mole_span_check(span_of(blocks[0][0]));
+    require(take(heap, 0, BYTES) == blocks[1][4], "the next slab was not used");
+    require(take(heap, 0, BYTES) == blocks[1][2], "another block came");
+    require(!mole_refill_next(cache, CLASS), "there is one more");
+}
+
+/*
+ * Else its pages would be faulted in again while others have free blocks that are there.
+ */
+Test(refill, a_slab_that_lost_pages_is_not_used_in_turn)
+{
+    list_two();
+    span_of(blocks[0][0])->purged = 1;
+    require(take(heap, 0, BYTES) == blocks[1][4], "another block came");
     require(take(heap, 0, BYTES) == blocks[1][2], "another block came");
     require(take(heap, 0, BYTES) == blocks[0][3], "the next slab was not used");
-    require(!mole_refill_next(cache, CLASS), "there is one more");
+}
+
+Test(refill, of_slabs_of_many_blocks_the_newest_follows)
+{
+    enum { SMALL = 1024, MANY = 64, FREES = 4 };
+    void *many[SLABS][MANY];
+    begin();
+    cache->slabs[mole_size_class_of(SMALL)] = UINT8_MAX;
+    for (size_t i = 0; i < SLABS * MANY; i++)
+        many[i / MANY][i % MANY] = take(heap, 0, SMALL);
+    struct mole_span *newest = span_of(many[1][0]);
+    require(newest->capacity == MANY, "it has %u blocks", newest->capacity);
+    give_back(heap, many[SLABS - 1][0]);
+    for (size_t i = 0; i < 2 * FREES; i++)
+        give_back(heap, many[i / FREES][i % FREES]);
+    (void)take(heap, 0, SMALL);
+    require(span_of(take(heap, 0, SMALL)) == newest, "another slab followed");
 }
 
 Test(refill, blocks_never_used_come_before_a_partial_slab)
