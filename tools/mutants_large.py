@@ -74,10 +74,12 @@ MUTANTS = [
     ], ["unit/compact_need"]),
     ("kept_when_grown", "and all of it if a large block is to grow", [
         ("src/tcache/block.c",
-         "        if (unlikely(!rest->run) && mole_compact_in_need(use, bytes))\n", "        if (0)\n"),
+         "        if (unlikely(!rest->run) && mole_compact_in_need(use, bytes))\n",
+         "        if (0)\n"),
     ], ["unit/compact_need"]),
     ("in_need_of_too_much", "a request beyond all there is empties the cache", [
-        in_need("    if (bytes > mole_region_reserved())\n        return false;\n", "    (void)bytes;\n"),
+        in_need("    if (bytes > mole_region_reserved())\n        return false;\n",
+                "    (void)bytes;\n"),
     ], ["unit/compact_need"]),
     ("kept_over_fork", "a fork's child does not look for what other threads keep", [
         ("src/tcache/rebuild.c",

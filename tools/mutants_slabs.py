@@ -85,7 +85,8 @@ MUTANTS = [
         ("src/tcache/head.h", "    mole_head_set(span, next);\n", "    span->free = next;\n"),
     ], ["unit/head"]),
     ("fat_orphans", "what ended threads have free stays", [
-        ("src/tcache/compact.c", "    mole_compact_cache(use->cache, use->slots);\n    return", "    return"),
+        ("src/tcache/compact.c", "    mole_compact_cache(use->cache, use->slots);\n    return",
+         "    return"),
     ], ["unit/compact"]),
     ("lean_for_good", "what ended threads have free goes once, and never again", [
         ("src/arena/heap.c", "        store_rlx(&owner->is_lean_a, false);\n", ""),
