@@ -8,7 +8,8 @@
  *   first thread   reset, before, | stepped, instruction by instruction |, settle
  *   the other                          observe; act; observe
  *
- * Stops before the k-th are passed over.
+ * Stops before the k-th are passed over. After it the first thread goes on without stops
+ * when there is nothing to observe.
  *
  * A program has a table of struct scenario and ends in scenario_main.
  */
@@ -50,6 +51,7 @@ struct report {
 
 static struct report *reports; /* shared */
 static struct report *report;  /* of the scenario being run */
+static struct step_link *scenario_link;
 
 static const struct scenario *scenarios;
 static size_t scenario_count;
@@ -85,6 +87,8 @@ static void scenario_stop(void)
     present->act();
     if (observe)
         observe();
+    else if (chosen != 0)
+        atomic_store(&scenario_link->passed_over, STEP_MOST);
 }
 
 static void *scenario_be_the_other(void *argument)
@@ -128,6 +132,7 @@ static void scenario_run(struct step_link *link, size_t index)
 static int scenario_child(struct step_link *link)
 {
     report = &reports[0];
+    scenario_link = link;
     if (scenario_set_up)
         scenario_set_up();
     pthread_t other = race_thread(scenario_be_the_other, link);
@@ -159,7 +164,8 @@ static bool scenario_step_through(struct step_tracer *tracer)
                 race_fail("the other thread is held up or dead");
                 return false;
             }
-        } while (step_once(tracer) && ++steps < STEP_MOST);
+        } while (atomic_load(&tracer->link->passed_over) < STEP_MOST &&
+                 step_once(tracer) && ++steps < STEP_MOST);
         if (steps == STEP_MOST) {
             race_fail("an operation has not ended after %zu instructions", steps);
             return false;
