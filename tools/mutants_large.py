@@ -5,6 +5,7 @@
 TESTS = {
     "unit/compact_need": ("plain", "tests/unit/compact_need_test.c"),
     "unit/large_cache": ("plain", "tests/unit/large_cache_test.c", 60),
+    "unit/large_buffers": ("plain", "tests/unit/large_buffers_test.c"),
     "large_step": ("plain", "tests/race/large_step.c", 240),
 }
 
@@ -41,8 +42,15 @@ MUTANTS = [
         ("src/tcache/process.c", " + mole_large_cache_pass(all)", ""),
     ], ["unit/large_cache"]),
     ("kept_without_end", "caches keep spans of all sizes", [
-        (SOURCE, "    if (sum > MOLE_LARGE_KEPT)\n        return false;\n", ""),
+        (SOURCE, "    return sum <= MOLE_LARGE_KEPT;\n", "    return true;\n"),
     ], ["unit/large_cache"]),
+    ("kept_alone", "of each size one span is kept, however many the program uses", [
+        (SOURCE, "        if (chunks_in(i) == chunks)\n            return i;\n", ""),
+    ], ["unit/large_buffers"]),
+    ("kept_uncounted", "what further slots keep is not counted", [
+        (SOURCE, "sum += load_rlx(&large->slot_a[i]) ? chunks_in(i) : 0;",
+         "sum += load_rlx(&large->slot_a[i]) && i < MOLE_LARGE_ODD ? chunks_in(i) : 0;"),
+    ], ["unit/large_buffers"]),
     ("kept_first", "sizes that are not used any more keep their room", [
         (SOURCE, "            age(cache, slots, &large->slot_a[i]);\n", ""),
     ], ["unit/large_cache"]),

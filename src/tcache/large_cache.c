@@ -7,6 +7,26 @@
 #include "os/pages.h"
 #include "tcache/tcache.h"
 
+/* The chunks of the spans in each of the further slots. */
+static const uint8_t further[MOLE_LARGE_FURTHER] = {1, 1, 1, 2};
+
+/* Of the spans in a slot. */
+static unsigned chunks_in(unsigned i)
+{
+    return i <= MOLE_LARGE_MOST  ? i
+           : i == MOLE_LARGE_ODD ? 0
+                                 : further[i - MOLE_LARGE_ODD - 1];
+}
+
+/* The next slot for so many chunks; 0: there is none. */
+static unsigned next_for(unsigned chunks, unsigned i)
+{
+    for (i = i < MOLE_LARGE_ODD ? MOLE_LARGE_ODD + 1 : i + 1; i < MOLE_LARGE_SLOTS; i++)
+        if (chunks_in(i) == chunks)
+            return i;
+    return 0;
+}
+
 static unsigned state_of(uintptr_t kept)
 {
     return kept & MOLE_LARGE_STATES;
@@ -27,6 +47,17 @@ static uintptr_t empty(_Atomic(uintptr_t) *slot)
     return 0;
 }
 
+/* The same of all slots for so many chunks. */
+static uintptr_t empty_any(struct mole_large_cache *large, unsigned chunks)
+{
+    for (unsigned i = chunks; i; i = next_for(chunks, i)) {
+        uintptr_t kept = empty(&large->slot_a[i]);
+        if (kept)
+            return kept;
+    }
+    return 0;
+}
+
 void *mole_large_cache_reuse(struct mole_tcache *cache, size_t bytes, size_t align,
                              bool zero)
 {
@@ -36,7 +67,7 @@ void *mole_large_cache_reuse(struct mole_tcache *cache, size_t bytes, size_t ali
     /* The pool's runs may have one more chunk than was asked for. */
     for (size_t chunks = least; chunks <= MOLE_LARGE_MOST && chunks < least + 2;
          chunks++) {
-        uintptr_t kept = empty(&cache->large.slot_a[chunks]);
+        uintptr_t kept = empty_any(&cache->large, (unsigned)chunks);
         if (!kept)
             continue;
         struct mole_span *span = span_in(kept);
@@ -75,44 +106,61 @@ static void age(struct mole_tcache *cache, struct mole_pool_slots *slots,
         store_rlx(slot, 0);
 }
 
-/* Whether the slot for so many chunks is open, or can be opened now. */
-static bool is_open(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                    uint32_t chunks)
+/* Whether there is room for so many chunks more, or can be made. */
+static bool make_room(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                      uint32_t chunks)
+{
+    struct mole_large_cache *large = &cache->large;
+    uint32_t sum = chunks;
+    for (unsigned i = 1; i < MOLE_LARGE_SLOTS; i++)
+        sum += load_rlx(&large->slot_a[i]) ? chunks_in(i) : 0;
+    for (unsigned i = 1; i < MOLE_LARGE_SLOTS && sum > MOLE_LARGE_KEPT; i++)
+        if (load_rlx(&large->slot_a[i]) && chunks_in(i) != chunks) {
+            age(cache, slots, &large->slot_a[i]);
+            sum -= load_rlx(&large->slot_a[i]) ? 0 : chunks_in(i);
+        }
+    return sum <= MOLE_LARGE_KEPT;
+}
+
+/* A slot for so many chunks that is open, or can be opened now; 0: none. */
+static unsigned find_open(struct mole_tcache *cache, struct mole_pool_slots *slots,
+                          uint32_t chunks)
 {
     struct mole_large_cache *large = &cache->large;
     struct mole_heap *heap = cache->owner.heap;
     if (chunks > MOLE_LARGE_MOST || heap->checks || heap->arena.is_executable)
-        return false;
-    _Atomic(uintptr_t) *slot = &large->slot_a[chunks];
-    if (state_of(load_rlx(slot)) == MOLE_LARGE_CLEAN)
-        clear(cache, slots, slot);
-    if (load_rlx(slot))
-        return load_rlx(slot) == MOLE_LARGE_OPEN;
-    uint32_t sum = chunks;
-    for (uint32_t i = 1; i <= MOLE_LARGE_MOST; i++)
-        sum += load_rlx(&large->slot_a[i]) ? i : 0;
-    for (uint32_t i = 1; i <= MOLE_LARGE_MOST && sum > MOLE_LARGE_KEPT; i++)
-        if (load_rlx(&large->slot_a[i])) {
-            age(cache, slots, &large->slot_a[i]);
-            sum -= load_rlx(&large->slot_a[i]) ? 0 : i;
-        }
-    if (sum > MOLE_LARGE_KEPT)
-        return false;
-    store_rlx(slot, MOLE_LARGE_OPEN);
+        return 0;
+    unsigned shut = 0;
+    for (unsigned i = chunks; i; i = next_for(chunks, i)) {
+        _Atomic(uintptr_t) *slot = &large->slot_a[i];
+        if (state_of(load_rlx(slot)) == MOLE_LARGE_CLEAN)
+            clear(cache, slots, slot);
+        if (load_rlx(slot) == MOLE_LARGE_OPEN)
+            return i;
+        if (!shut && !load_rlx(slot))
+            shut = i;
+    }
+    if (!shut || !make_room(cache, slots, chunks))
+        return 0;
+    store_rlx(&large->slot_a[shut], MOLE_LARGE_OPEN);
     large->is_used = true;
     store_rlx(&heap->arena.keeps_a, true);
-    return true;
+    return shut;
 }
 
 void mole_large_cache_free(struct mole_tcache *cache, struct mole_pool_slots *slots,
                            struct mole_span *span)
 {
     mole_large_unmark(span); /* who is to hear of it has heard */
-    if (cache && is_open(cache, slots, span->capacity) &&
-        mole_large_cache_put(&cache->large, span, span->base))
-        cache->frees++;
-    else
+    unsigned i = cache ? find_open(cache, slots, span->capacity) : 0;
+    if (!i) {
         mole_large_free(span->heap, slots, span);
+        return;
+    }
+    cache->frees++;
+    store_rlx(&span->bytes_a, MOLE_LARGE_FREE);
+    store_rel(&cache->large.slot_a[i],
+              (uintptr_t)span + MOLE_LARGE_READY); /* HB-LARGE-1 */
 }
 
 /* Under the arena's lock: the span's run, which is in no heap any more. */
@@ -126,7 +174,7 @@ static struct mole_run *take_apart(struct mole_arena *arena, struct mole_span *s
 
 static void take_runs(struct mole_tcache *cache, struct mole_run **loot)
 {
-    for (unsigned i = 1; i <= MOLE_LARGE_MOST; i++) {
+    for (unsigned i = 1; i < MOLE_LARGE_SLOTS; i++) {
         uintptr_t kept = empty(&cache->large.slot_a[i]);
         if (!kept)
             continue;
@@ -183,22 +231,22 @@ static void drop_one(struct mole_tcache *cache, struct mole_pool_slots *slots,
 
 void mole_large_cache_drop(struct mole_tcache *cache, struct mole_pool_slots *slots)
 {
-    for (unsigned i = 1; i <= MOLE_LARGE_MOST; i++)
+    for (unsigned i = 1; i < MOLE_LARGE_SLOTS; i++)
         drop_one(cache, slots, &cache->large.slot_a[i]);
     cache->large.is_used = false;
 }
 
 void mole_large_cache_forget(struct mole_tcache *cache)
 {
-    for (unsigned i = 1; i <= MOLE_LARGE_MOST; i++)
+    for (unsigned i = 1; i < MOLE_LARGE_SLOTS; i++)
         store_rlx(&cache->large.slot_a[i], 0);
     cache->large.is_used = false;
 }
 
 /* What a pass is busy with: of one cache. */
 struct hand {
-    _Atomic(uintptr_t) *slot[MOLE_LARGE_MOST];
-    struct mole_span *span[MOLE_LARGE_MOST];
+    _Atomic(uintptr_t) *slot[MOLE_LARGE_SLOTS];
+    struct mole_span *span[MOLE_LARGE_SLOTS];
     unsigned count;
 };
 
@@ -259,7 +307,7 @@ static struct mole_owner *next_in(struct pass *pass, struct mole_heap *heap, uin
         if (!owner)
             break;
         struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
-        for (unsigned i = 1; i <= MOLE_LARGE_MOST; i++)
+        for (unsigned i = 1; i < MOLE_LARGE_SLOTS; i++)
             look_at(pass, &cache->large.slot_a[i]);
         if (pass->hand.count)
             break;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Freed large spans that a cache keeps whole, one of each size up to 1 MiB, for its next
- * block of that size: in the map, in their run, and no live block (MOLE_LARGE_FREE).
+ * Freed large spans that a cache keeps whole, one of each size up to 1 MiB, or a few of
+ * a size that buffers have, for its next block of that size: in the map, in their run,
+ * and no live block (MOLE_LARGE_FREE).
  *
  *   free --put--> a slot --take, reuse--> a block
  *                 |   a pass: OLD; the next: BUSY, its pages go to the system, CLEAN
@@ -25,7 +26,11 @@
 #include "arena/heap.h"
 #include "arena/large.h"
 
-enum { MOLE_LARGE_KEPT = 24 }; /* the most chunks that one cache has room for */
+enum {
+    MOLE_LARGE_KEPT = 24,       /* the most chunks that one cache has room for */
+    MOLE_LARGE_FURTHER = 3 + 1, /* more slots: for spans of one chunk, of two */
+    MOLE_LARGE_SLOTS = MOLE_LARGE_ODD + 1 + MOLE_LARGE_FURTHER,
+};
 
 /* In the low bits of a slot; but for the first, a span is there. */
 enum mole_large_state {
@@ -39,8 +44,8 @@ enum mole_large_state {
 
 struct mole_large_cache {
     /*
-     * slot_a: the free span of as many chunks, and its state. The first is not used, the
-     * last is for all other spans and always shut.
+     * slot_a: the free span of as many chunks, and its state. The first is not used, that
+     * of MOLE_LARGE_ODD is for all other spans and always shut; then the further ones.
      *   writers  the owner opens, shuts and fills; anybody empties or changes the state
      *   readers  the same
      *   orders   fill store release, of a span CAS: HB-LARGE-1, HB-LARGE-2, HB-LARGE-3
@@ -48,7 +53,7 @@ struct mole_large_cache {
      *            heap; a BUSY one stays while the heap lives; chunks of slots that are
      *            not shut make MOLE_LARGE_KEPT at most
      */
-    _Atomic(uintptr_t) slot_a[MOLE_LARGE_ODD + 1];
+    _Atomic(uintptr_t) slot_a[MOLE_LARGE_SLOTS];
     bool is_used; /* owner only: a slot may not be shut; false while nobody's */
 };
 

@@ -87,7 +87,7 @@ static size_t clean_in(struct mole_heap *heap)
     size_t count = 0;
     for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
         const struct mole_tcache *cache = (const struct mole_tcache *)(void *)owner;
-        for (size_t i = 1; i <= MOLE_LARGE_MOST; i++)
+        for (size_t i = 1; i < MOLE_LARGE_SLOTS; i++)
             count += (load_rlx(&cache->large.slot_a[i]) & MOLE_LARGE_STATES) ==
                      MOLE_LARGE_CLEAN;
     }
