@@ -203,26 +203,26 @@ static bool settle(struct mole_thread *thread, struct mole_heap *heap,
     return true;
 }
 
-static void leave(const struct mole_use *use)
+static void leave(struct mole_heap *heap, struct mole_tcache *cache)
 {
-    if (use->cache)
-        mole_tcache_leave(use->cache);
+    if (cache)
+        mole_tcache_leave(cache);
     else
-        sub_rel(&use->heap->gate.uncached_a, 1); /* HB-GATE-1 */
+        sub_rel(&heap->gate.uncached_a, 1); /* HB-GATE-1 */
 }
 
 /* Let the gate know of the operation, once it lets it in. */
-static void enter(struct mole_use *use, bool passes)
+static void enter(struct mole_heap *heap, struct mole_tcache *cache, bool passes)
 {
     for (;;) {
-        if (use->cache)
-            mole_tcache_enter(use->cache);
+        if (cache)
+            mole_tcache_enter(cache);
         else
-            add_seq_cst(&use->heap->gate.uncached_a, 1);
-        if (likely(!mole_gate_is_shut(use->heap, passes)))
+            add_seq_cst(&heap->gate.uncached_a, 1);
+        if (likely(!mole_gate_is_shut(heap, passes)))
             return;
-        leave(use);
-        mole_gate_pass(use->heap, passes);
+        leave(heap, cache);
+        mole_gate_pass(heap, passes);
     }
 }
 
@@ -230,7 +230,7 @@ struct mole_use mole_thread_begin_with(struct mole_heap *heap, struct mole_tcach
                                        bool passes)
 {
     struct mole_use use = {.heap = heap, .cache = cache, .slots = mole_thread_slots()};
-    enter(&use, passes);
+    enter(heap, cache, passes);
     return use;
 }
 
@@ -238,26 +238,27 @@ struct mole_use mole_thread_begin_with(struct mole_heap *heap, struct mole_tcach
  * The thread's cache in the heap if it has or gets one for good, else a borrowed one, or
  * NULL.
  */
-static void find_cache(struct mole_use *use, struct mole_thread *thread)
+static struct mole_tcache *find_cache(struct mole_heap *heap, struct mole_thread *thread,
+                                      bool *is_borrowed)
 {
-    struct mole_heap *heap = use->heap;
+    struct mole_tcache *cache;
     if (!heap->arena.is_locked) {
-        use->cache = (struct mole_tcache *)(void *)mole_heap_owners(heap);
+        cache = (struct mole_tcache *)(void *)mole_heap_owners(heap);
         if (thread)
-            remember(thread, heap, use->cache);
-        return;
+            remember(thread, heap, cache);
+        return cache;
     }
-    use->cache = thread ? mole_thread_cache(heap) : NULL;
-    if (use->cache) {
+    cache = thread ? mole_thread_cache(heap) : NULL;
+    if (cache) {
         if (load_rlx(&heap->handle_a))
-            remember(thread, heap, use->cache);
-        return;
+            remember(thread, heap, cache);
+        return cache;
     }
     bool to_keep =
         thread && (heap == mole_process_malloc_heap() || comes_often(thread, heap));
-    use->cache = adopt_or_create(thread, heap, to_keep);
-    if (use->cache)
-        use->is_borrowed = !to_keep || !settle(thread, heap, use->cache);
+    cache = adopt_or_create(thread, heap, to_keep);
+    *is_borrowed = cache && (!to_keep || !settle(thread, heap, cache));
+    return cache;
 }
 
 struct mole_tcache *mole_thread_cache_to_free(struct mole_heap *heap)
@@ -276,17 +277,17 @@ struct mole_tcache *mole_thread_cache_to_free(struct mole_heap *heap)
 struct mole_use mole_thread_begin(struct mole_heap *heap, bool passes)
 {
     struct mole_thread *thread = get_thread();
-    struct mole_use use = {.heap = heap, .slots = thread ? &thread->slots : NULL};
-    find_cache(&use, thread);
-    enter(&use, passes);
-    return use;
+    bool is_borrowed = false;
+    struct mole_tcache *cache = find_cache(heap, thread, &is_borrowed);
+    enter(heap, cache, passes);
+    return (struct mole_use){heap, cache, thread ? &thread->slots : NULL, is_borrowed};
 }
 
 void mole_thread_end(struct mole_use *use)
 {
     if (use->is_borrowed)
         mole_tcache_flush(use->cache);
-    leave(use);
+    leave(use->heap, use->cache);
     if (use->is_borrowed)
         mole_heap_let_go(&use->cache->owner);
 }
