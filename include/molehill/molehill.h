@@ -53,7 +53,8 @@ struct mh_stats {
     uint64_t lock_acquisitions; /* internal locks taken since start, by anybody */
     uint64_t refills;           /* times an allocation left the fast path for its arena */
     uint64_t frees; /* blocks freed; missing are those of HEAP_NO_SERIALIZE heaps, and of
-                       caches other threads hold, but for the caller's own */
+                       caches other threads hold, but for the caller's own; some are
+                       counted late: see mh_stats_get */
     uint64_t malloc_frees;   /* of these, by malloc's free and realloc */
     uint64_t foreign_frees;  /* malloc only: addresses given to free that were not ours */
     uint64_t remote_batches; /* lists of blocks handed back to another thread's cache */
@@ -68,6 +69,12 @@ struct mh_stats {
  * Read the counters of the whole process, which are cheap enough to be always on: slow
  * paths keep them. Set `stats->size` to sizeof(struct mh_stats) before the call; fields
  * past it are not written.
+ *
+ * Frees may be counted late. When all blocks of a slab are handed out, the frees of them
+ * by the thread that it belongs to are counted together, with that of them by which the
+ * slab is put to use again: of one in sixteen of its blocks at the latest. Until then
+ * they are missing in `frees` and `malloc_frees`, and for good if the heap is destroyed
+ * before. Once all blocks of a heap are freed, none is missing.
  *
  *   stats    where to store; `stats->size` says how much of it the caller knows
  *   returns  0, or -1 with errno EINVAL for NULL or a size too small

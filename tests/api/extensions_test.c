@@ -163,3 +163,28 @@ Test(extensions, stats_count_heaps_and_frees)
             "more committed than reserved");
     destroy_heap(heap);
 }
+
+/* One block of each 64, another of each, and so on: slabs are full for long. */
+Test(extensions, stats_lack_a_sixteenth_of_the_frees_at_most)
+{
+    enum { STEP = 64, PASS = 250, COUNT = STEP * PASS };
+    static void *blocks[COUNT];
+    struct mh_stats before = {.size = sizeof(before)}, after = before;
+
+    HANDLE heap = create_heap(0);
+    for (size_t i = 0; i < COUNT; i++)
+        blocks[i] = take(heap, 0, 16 + i / (COUNT / 8) * 100);
+    require(mh_stats_get(&before) == 0, "mh_stats_get failed");
+    for (size_t freed = 0; freed < COUNT; freed++) {
+        give_back(heap, blocks[freed % PASS * STEP + freed / PASS]);
+        if (freed % PASS && freed < COUNT - 1)
+            continue;
+        require(mh_stats_get(&after) == 0, "mh_stats_get failed");
+        size_t counted = (size_t)(after.frees - before.frees);
+        require(counted <= freed + 1 && counted + COUNT / 16 >= freed + 1,
+                "%zu of %zu frees were counted", counted, freed + 1);
+    }
+    require(after.frees == before.frees + COUNT, "%zu frees are missing",
+            (size_t)(before.frees + COUNT - after.frees));
+    destroy_heap(heap);
+}
