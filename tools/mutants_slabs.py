@@ -32,6 +32,9 @@ MUTANTS = [
     ("refill_of_its_own", "a refill passes over what other threads gave back", [
         ("src/tcache/refill.c", " ||\n                 load_rlx(&cache->owner.woken_a)))", "))"),
     ], ["unit/refill"]),
+    ("slowly_larger", "the second and third slab of a class are small", [
+        ("src/tcache/slab.c", "pages < least ? least : pages", "(void)least, pages"),
+    ], ["unit/refill"]),
     ("newest_of_few", "the newest slab of few blocks follows, which has two free ones", [
         ("src/tcache/slab.h", "    return newest->prev;\n", "    return newest;\n"),
     ], ["unit/refill"]),

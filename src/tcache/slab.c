@@ -115,19 +115,21 @@ static uint32_t pages_for(unsigned class, uint32_t blocks)
 
 /*
  * Pages of the cache's next slab of a class: few at first, for most classes of most heaps
- * stay rare; each further one has more. A slab of many blocks seldom fills and empties,
- * and its free blocks that were never used cost no memory. Those above a chunk are runs
- * of their own.
+ * stay rare; the second has 4 or more, those after it 8. A slab of many blocks seldom
+ * fills and empties, and its free blocks that were never used cost no memory. Those above
+ * a chunk are runs of their own.
  */
 static uint32_t slab_pages(const struct mole_tcache *cache, unsigned class)
 {
+    unsigned made = cache->slabs[class];
     uint32_t pages = pages_for(class, FIRST_BLOCKS);
     uint32_t most = pages_for(class, MOST_BLOCKS);
+    uint32_t least = made < 2 ? 4 * made : 8;
     if (most < MOLE_CHUNK_PAGES)
         most = MOLE_CHUNK_PAGES;
-    for (unsigned made = cache->slabs[class]; made > 0 && pages < most; made /= 2)
+    for (; made > 0 && pages < most; made /= 2)
         pages *= 2;
-    return pages;
+    return pages < least ? least : pages;
 }
 
 static struct mole_run *take_whole_run(struct mole_tcache *cache,

@@ -19,7 +19,7 @@ enum {
     SLAB_BLOCK = 1024,
     RUN_BLOCK = 8192, /* eight of them are a slab that fills a run */
     HUGE = 300000,
-    ROOM = 256,
+    ROOM = 1024,
 };
 
 /* A live block and where it is from. */

@@ -114,7 +114,7 @@ static void others_free_half(void)
 /* Blocks in the woken list, freed by the thread that forks. */
 static void with_woken(void)
 {
-    while (held_count < 3 * ROOM / 5)
+    while (held_count < ROOM / 5)
         hold();
     with_nothing();
     step_have_done(others_free_half);

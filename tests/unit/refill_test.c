@@ -169,6 +169,18 @@ Test(refill, slabs_of_large_blocks_grow_to_so_many)
     }
 }
 
+Test(refill, each_further_slab_has_so_many_pages)
+{
+    static const uint32_t pages[] = {1, 4, 8, 8, 8, 8, 8, 8, MOLE_CHUNK_PAGES};
+    begin();
+    unsigned class = mole_size_class_of(64);
+    for (size_t i = 0; i < LENGTH(pages); i++) {
+        struct mole_span *span = mole_slab_create(cache, mole_thread_slots(), class);
+        require(span && span->pages == pages[i], "number %zu has %u pages", i,
+                span ? span->pages : 0);
+    }
+}
+
 Test(refill, a_full_slab_is_listed_after_so_many_frees)
 {
     static const struct {
