@@ -4,6 +4,7 @@
 # Arguments of mutants.Test.
 TESTS = {
     "unit/refill": ("plain", "tests/unit/refill_test.c"),
+    "unit/order": ("plain", "tests/unit/order_test.c"),
     "unit/slab": ("plain", "tests/unit/slab_test.c"),
     "unit/holes": ("plain", "tests/unit/holes_test.c"),
     "unit/sweep": ("plain", "tests/unit/sweep_test.c"),
@@ -24,11 +25,17 @@ MUTANTS = [
     ], ["api/heap_lock"]),
     ("blocks_in_any_order", "blocks come back in the order they were freed in", [
         ("src/tcache/order.c", "    if (unlikely(span->link_key))\n", "    if (true)\n"),
-    ], ["unit/slab"]),
+    ], ["unit/order"]),
     ("parts_of_pages", "what shares a page of the system's with a hole goes with it", [
         ("src/os/pages.c", "    if (((uintptr_t)start | bytes) & (getauxval(AT_PAGESZ) - 1))\n",
          "    if (false)\n"),
     ], ["unit/pages"]),
+    ("order_unasked", "what comes back is put in order though it nearly is", [
+        ("src/tcache/order.c", "leaps * FEW <= count", "leaps * FEW == UINT32_MAX"),
+    ], ["unit/order"]),
+    ("order_presumed", "what comes back is taken for ordered", [
+        ("src/tcache/order.c", "leaps * FEW <= count", "leaps < UINT32_MAX"),
+    ], ["unit/order"]),
     ("refill_of_its_own", "a refill passes over what other threads gave back", [
         ("src/tcache/refill.c", " ||\n                 load_rlx(&cache->owner.woken_a)))", "))"),
     ], ["unit/refill"]),

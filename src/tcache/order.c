@@ -26,6 +26,26 @@ static void add_list(struct set *set, struct mole_span *span, uint32_t index,
     }
 }
 
+/*
+ * Whether neighbours in the list are mostly neighbours in the table, too, so that it may
+ * stay as it is; then `*last` is its last.
+ */
+static bool is_ordered(struct mole_span *span, uint32_t first, uint32_t count,
+                       uint32_t *last)
+{
+    enum { LINE_ENTRIES = MOLE_CACHE_LINE / sizeof span->entry_a[0], FEW = 8 };
+    uint32_t leaps = 0;
+    for (uint32_t left = count; --left;) {
+        uint32_t next = load_rlx(&span->entry_a[first]);
+        if (unlikely(next >= span->capacity))
+            return false;
+        leaps += (next ^ first) >= LINE_ENTRIES;
+        first = next;
+    }
+    *last = first;
+    return leaps * FEW <= count;
+}
+
 static mole_slow uint32_t keep_order(const struct mole_span *span, uint32_t first,
                                      uint32_t count, uint32_t *last)
 {
@@ -40,6 +60,8 @@ uint32_t mole_order_list(struct mole_span *span, uint32_t first, uint32_t count,
 {
     if (unlikely(span->link_key))
         return keep_order(span, first, count, last);
+    if (likely(is_ordered(span, first, count, last)))
+        return first;
     struct set set;
     uint32_t head = MOLE_END;
     *last = first;

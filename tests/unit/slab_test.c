@@ -356,29 +356,6 @@ Test(slab, destroy_takes_it_out_of_the_map_and_frees_its_pages)
     require(inside(heap)->home->free_pages != free_pages, "its page is not free");
 }
 
-Test(slab, drain_puts_blocks_before_a_free_one_in_the_order_of_the_table)
-{
-    begin();
-    size_t capacity = fill_slab(64), count = capacity / 2;
-    struct mole_span *span = span_of(blocks[0]);
-    give_back(heap, blocks[capacity - 1]);
-    uint32_t end = span->free;
-    for (size_t i = 0; i < count; i++) {
-        size_t at = i * 7 % count; /* each one once: */
-        require(count % 7 != 0, "%zu is a multiple of 7", count);
-        free_from_outside(at, at + 1);
-    }
-    store_rlx(&cache->owner.woken_a, NULL);
-    mole_slab_drain(cache, NULL, span, true);
-    uint32_t index = span->free, last = index;
-    for (size_t i = 1; i < count; i++) {
-        index = mole_link_get(span, last);
-        require(index != MOLE_END && index > last, "%u comes after %u", index, last);
-        last = index;
-    }
-    require(mole_link_get(span, last) == end, "what was free is not behind them");
-}
-
 /* In the table it is free: a slab that went now would be handed out twice. */
 Test(slab, the_current_one_stays_while_a_block_is_in_anothers_batch)
 {
