@@ -250,9 +250,9 @@ MUTANTS = [
          "load_rlx(&heap->returned_a) <= INT32_MAX"),
     ], ["steal"]),
     Mutant("endless_batch", "a batch is not handed over when it is full", [
-        ("src/tcache/batch.c", "if (unlikely(++batch->count == batch->most))",
-         "batch->most = 0;\n    if (unlikely(++batch->count == UINT16_MAX))"),
-        ("src/tcache/batch.h", " || count >= batch->most ||", " ||"),
+        ("src/tcache/batch.c", "if (unlikely(--batch->room == 0))",
+         "if (unlikely(--batch->room == 1 << 15))"),
+        ("src/tcache/batch.h", " || batch->room <= 1 ||", " ||"),
     ], ["bounds"]),
     Mutant("inexact_size", "slow paths do not record the exact size", [
         ("src/tcache/block.c",

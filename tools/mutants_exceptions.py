@@ -139,8 +139,7 @@ MUTANTS = [
         ("src/tcache/steal.c", "    mole_usage_note_theft(heap, span);\n", ""),
     ], ["api/heap_information_use"]),
     ("forgotten_batch", "frees in batches are forgotten", [
-        ("src/tcache/usage.c",
-         "usage->counts[cache->batch[i].span->class] += cache->batch[i].count;", "continue;"),
+        ("src/tcache/usage.c", "+=\n                mole_batch_count(&cache->batch[i]);", "+= 0;"),
     ], ["api/heap_information_use"]),
     ("active_in_next_life", "a heap starts as the one before that had its record", [
         ("src/arena/heap.c", "    store_rlx(&heap->is_active_a, false);\n", ""),

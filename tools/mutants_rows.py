@@ -33,7 +33,7 @@ MUTANTS = [
          "(mole_span_index(span, block, &index), false)"),
     ], ["misuse/malloc"]),
     ("mallocs_batch_uncounted", "malloc's batches take more than 128 blocks", [
-        (BATCH, " || count >= batch->most ||", " ||"),
+        (BATCH, " || batch->room <= 1 ||", " ||"),
     ], ["unit/batch_malloc"]),
     ("mallocs_batch_untold", "frees into malloc's batches are not counted", [
         (BATCH, "    cache->frees++;\n", ""),

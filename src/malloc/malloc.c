@@ -217,7 +217,7 @@ free_large(void *block, struct mole_span *span, size_t unused, struct mole_tcach
 
 /* As below, where no batch has blocks of the slab, or all it may have; or refuse it. */
 static __attribute__((noinline)) void
-free_remote_first(struct mole_tcache *cache, struct mole_span *span, void *block)
+free_remote_first(void *block, struct mole_span *span, struct mole_tcache *cache)
 {
     size_t index;
     bool is_remote = span->kind == MOLE_SPAN_SLAB && span->heap == cache->owner.heap &&
@@ -229,13 +229,14 @@ free_remote_first(struct mole_tcache *cache, struct mole_span *span, void *block
 }
 
 /* A block of another thread's slab, most likely; inside the operation that free began. */
-static __attribute__((noinline)) void free_remote(struct mole_tcache *cache,
-                                                  struct mole_span *span, void *block)
+static __attribute__((noinline, used)) void
+free_remote(void *block, struct mole_span *span, size_t unused, struct mole_tcache *cache)
 {
+    (void)unused;
     if (likely(mole_batch_add(cache, span, block)))
         mole_tcache_leave(cache);
     else
-        free_remote_first(cache, span, block);
+        free_remote_first(block, span, cache);
 }
 
 /* Outside of the operation that could not free the block. */
@@ -252,12 +253,13 @@ __attribute__((aligned(MOLE_CACHE_LINE))) void MALLOC_NAME(free)(void *block)
     uintptr_t page;
     if (unlikely(!mole_span_map_has(&mole_malloc_view, block, &page)))
         goto slow;
-    struct mole_span *span = load_acq(&mole_malloc_view.table[page]); /* HB-MAP-1 */
+    _Atomic(struct mole_span *) *table = mole_malloc_view.table;
+    struct mole_span *span = load_acq(&table[page]); /* HB-MAP-1 */
     if (unlikely(span->owner != &cache->owner)) {
         if (span->kind == MOLE_SPAN_LARGE)
-            free_large(block, span, (size_t)mole_malloc_view.table, cache);
+            free_large(block, span, (size_t)table, cache);
         else
-            free_remote(cache, span, block);
+            free_remote(block, span, (size_t)table, cache);
         return;
     }
     size_t index;
@@ -384,11 +386,9 @@ size_t mole_malloc_usable_slow(void *block)
 {
     struct mole_span *span =
         block && start() ? mole_block_find(mole_process_malloc_heap(), block) : NULL;
-    if (span)
-        return mole_block_room(span, block);
-    if (block)
+    if (!span && block)
         refuse("malloc_usable_size", block);
-    return 0;
+    return span ? mole_block_room(span, block) : 0;
 }
 
 void *MALLOC_NAME(reallocarray)(void *block, size_t count, size_t bytes)

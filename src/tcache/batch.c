@@ -3,6 +3,8 @@
  * Batches: blocks of other owners' slabs, linked in their tables until they are handed
  * over as one list. A batch keeps its slab mapped, for its blocks count as used there.
  */
+#include "tcache/batch.h"
+
 #include "arena/inbox.h"
 #include "tcache/idle.h"
 #include "tcache/order.h"
@@ -31,11 +33,10 @@ static mole_slow void flush(const struct mole_tcache *cache, struct mole_batch *
 {
     if (!batch->span)
         return;
-    uint32_t first = batch->first, last = batch->last;
-    if (batch->count >= ORDER_LEAST &&
-        cache->current[batch->span->class] == &mole_tcache_none)
-        first = mole_order_list(batch->span, first, batch->count, &last);
-    mole_inbox_push(batch->span, first, last, batch->count);
+    uint32_t first = batch->first, last = batch->last, count = mole_batch_count(batch);
+    if (count >= ORDER_LEAST && cache->current[batch->span->class] == &mole_tcache_none)
+        first = mole_order_list(batch->span, first, count, &last);
+    mole_inbox_push(batch->span, first, last, count);
     batch->span = NULL;
     add_rlx(&batches_a, 1);
 }
@@ -97,12 +98,13 @@ static __attribute__((noinline)) bool begin(struct mole_tcache *cache,
     flush(cache, batch);
     store_rlx(&cache->owner.has_batches_a, true);
     mole_idle_note_work(cache, span->heap);
+    uint16_t most = most_blocks(span);
     *batch = (struct mole_batch){.span = span,
                                  .first = (uint16_t)index,
                                  .last = (uint16_t)index,
-                                 .count = 1,
-                                 .most = most_blocks(span)};
-    if (unlikely(batch->most == 1))
+                                 .room = (uint16_t)(most - 1),
+                                 .most = most};
+    if (unlikely(most == 1))
         flush(cache, batch);
     return true;
 }
@@ -119,7 +121,7 @@ bool mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
         return false;
     cache->frees++;
     batch->first = (uint16_t)index;
-    if (unlikely(++batch->count == batch->most))
+    if (unlikely(--batch->room == 0))
         return flush_full(cache, batch);
     return true;
 }

@@ -37,7 +37,7 @@ enum {
 struct mole_batch {
     struct mole_span *span; /* NULL: empty */
     uint16_t first, last;
-    uint16_t count;
+    uint16_t room; /* for so many more; with the last of them it goes */
     uint16_t most; /* blocks it goes with */
 };
 

@@ -3,6 +3,7 @@
 
 #include "arena/inbox.h"
 #include "arena/span_map.h"
+#include "tcache/batch.h"
 
 static void note(uint8_t *used, uint32_t frees)
 {
@@ -33,7 +34,8 @@ static void add_cache(struct usage *usage, const struct mole_tcache *cache)
         usage->counts[class] += cache->used[class];
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
         if (cache->batch[i].span)
-            usage->counts[cache->batch[i].span->class] += cache->batch[i].count;
+            usage->counts[cache->batch[i].span->class] +=
+                mole_batch_count(&cache->batch[i]);
 }
 
 static void add_slab(struct usage *usage, struct mole_span *span)

@@ -2,6 +2,7 @@
 #include "tcache/compact.h"
 
 #include "../api/asleep.h"
+#include "tcache/batch.h"
 #include "unit.h"
 
 static HANDLE heap;
@@ -26,7 +27,8 @@ static struct mole_batch *begin(void)
     struct mole_batch *batch =
         &mole_thread_cache(inside(heap))->batch[span_of(block)->class];
     give_back(heap, block);
-    require(batch->span == span_of(block) && batch->count == 1, "no block in the batch");
+    require(batch->span == span_of(block) && mole_batch_count(batch) == 1,
+            "no block in the batch");
     return batch;
 }
 
@@ -63,7 +65,7 @@ Test(compact, takes_batches_under_the_arenas_lock)
         require(turns < 60000, "the thread does not sleep");
         pause_shortly();
     }
-    require(batch->count == 1 && batch->span, "it did not wait");
+    require(mole_batch_count(batch) == 1 && batch->span, "it did not wait");
     mole_arena_leave(&inside(heap)->arena);
     pthread_join(thread, NULL);
     require(batch->span == NULL, "a batch is left");
