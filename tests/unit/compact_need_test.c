@@ -117,7 +117,7 @@ static const char *free_and_allocate(struct worker *worker)
     for (size_t i = 0; i < SMALL_COUNT; i++)
         answer_unless(HeapFree(heap, 0, small[i]), "HeapFree failed");
     answer_unless(
-        mole_thread_cache(mole_heap_find(heap))->batch[span_of(small[0])->class].count,
+        mole_thread_cache(mole_heap_find(heap))->batch[span_of(small[0])->class].span,
         "nothing is in a batch");
     *(void **)worker->shared = HeapAlloc(heap, 0, ONE);
     return NULL;
