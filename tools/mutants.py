@@ -279,12 +279,13 @@ MUTANTS = [
     ], ["api/spy"]),
     Mutant("endless_empties", "a cache keeps every empty slab", [
         ("src/tcache/empties.c",
-         "    if (cache->empty_pages + span->pages > MOLE_EMPTY_PAGES && !cache->keeps_all)\n",
-         "    if (cache->empty_pages + span->pages > UINT32_MAX / 2)\n"),
+         "    if (outside_room(cache) + span->pages > MOLE_EMPTY_PAGES && !cache->keeps_all &&\n",
+         "    if (outside_room(cache) + span->pages > UINT32_MAX / 2 &&\n"),
     ], ["unit/empties"]),
     Mutant("lost_empties", "empty slabs are forgotten when they are given back", [
-        ("src/tcache/empties.c", "            mole_slab_destroy(cache, slots, span);\n",
-         "            (void)slots;\n"),
+        ("src/tcache/empties.c",
+         "            mole_slab_destroy(cache, slots, span);\n    return",
+         "            (void)slots;\n    return"),
     ], ["unit/empties"]),
     Mutant("uncleared_in_place", "growth that must stay in place is not cleared", [
         ("src/tcache/block.c", "    if (at && (how & MOLE_BLOCK_ZERO) && bytes > old)\n",
@@ -555,8 +556,7 @@ MUTANTS = [
     ], ["api/heap_lock"]),
     Mutant("torn_lists_after_fork", "a fork's child rebuilds the slabs of threads it does not "
            "have, but not the caches' lists", [
-        ("src/tcache/rebuild.c", "        cache->partial[class] = cache->empties[class] = NULL;\n",
-         "        cache->empties[class] = NULL;\n"),
+        ("src/tcache/rebuild.c", "        cache->partial[class] = NULL;\n", ""),
     ], ["fork_step"]),
     Mutant("unused_slab_after_fork", "a fork's child takes a slab that was just being made for a "
            "full one", [

@@ -92,7 +92,7 @@ MUTANTS = [
           "    if (likely(cache->owner.due || mole_tcache_frees(cache)))\n        return;\n"),
          source="src/tcache/idle.h"),
     idle("kept_uncounted", "empty slabs do not count for what is to be gained",
-         ("    mole_idle_count(cache, (int32_t)span->pages);\n", ""),
+         ("    mole_idle_count(cache, pages);\n", ""),
          source="src/tcache/empties.c"),
     idle("orphans_in_a_pause", "an operation takes from orphans in a stopped heap",
          ("        if (mole_gate_is_shut(heap, true)) {", "        if (false) {"),

@@ -70,6 +70,67 @@ MUTANTS = [
     ("always_listed", "a full slab is listed though the current one has no block", [
         ("src/tcache/slab.c", "        if (!replace_current(cache, span))\n", ""),
     ], ["unit/refill"]),
+    ("kept_for_others", "the room is for what others freed, too", [
+        ("src/tcache/empties.c", "        !(is_own && may_have_room", "        !(may_have_room"),
+    ], ["unit/empties"]),
+    ("kept_unneeded", "the room is for who never needed a slab, too", [
+        ("src/tcache/empties.c", "    if (pages > cache->dear_made)\n", "    if (false)\n"),
+    ], ["unit/empties"]),
+    ("kept_by_an_heir", "a thread has as much room as the one before it needed", [
+        ("src/tcache/empties.h", "    cache->dear_made = 0;\n", "    (void)cache;\n"),
+    ], ["unit/empties"]),
+    ("kept_of_small_blocks", "the room is for slabs of small blocks, too", [
+        ("src/tcache/empties.c", "FIRST_DEAR = 8 + 8 * 3,", "FIRST_DEAR = 8 + 8 * 2,"),
+    ], ["unit/empties"]),
+    ("kept_unlocked", "a heap without a lock has room, which nobody takes from it", [
+        ("src/tcache/empties.c", "is_dear(class) && arena->is_locked &&", "is_dear(class) &&"),
+    ], ["unit/empties"]),
+    ("kept_executable", "an executable heap has room, which nobody takes from it", [
+        ("src/tcache/empties.c", " && !arena->is_executable &&", " &&"),
+    ], ["unit/empties"]),
+    ("kept_when_shrinking", "the room is used while the program shrinks", [
+        ("src/tcache/empties.c", " &&\n           !mole_warmth_is_full();", ";"),
+    ], ["unit/empties"]),
+    ("left_when_shrinking", "slabs in the room stay when the program shrinks", [
+        ("src/tcache/slab.c", "    mole_empties_shrink(cache, slots);\n", ""),
+    ], ["unit/empties"]),
+    ("empties_unswept", "slabs in the room stay though nobody takes them", [
+        ("src/tcache/sweep.c", "        mole_empties_sweep(cache);\n", ""),
+    ], ["unit/empties"]),
+    ("empties_all_swept", "slabs in the room go with each sweep though they are in use", [
+        ("src/tcache/empties.c", "        drop_dear(cache, NULL, cache->dear_least);\n",
+         "        drop_dear(cache, NULL, cache->dear_pages);\n"),
+    ], ["unit/empties"]),
+    ("few_swept", "the few empty slabs that may always stay are swept", [
+        ("src/tcache/empties.c", "    if (cache->dear_room)\n        drop_dear",
+         "    if (cache->dear_pages)\n        drop_dear"),
+    ], ["unit/empties"]),
+    ("crowded_empties", "what is in the room counts for the few that each cache may have", [
+        ("src/tcache/empties.c",
+         "    return cache->empty_pages - (cache->dear_pages < room ? cache->dear_pages : room);\n",
+         "    return cache->empty_pages - 0 * room;\n"),
+    ], ["unit/empties"]),
+    ("endless_room", "each cache has as much room as it wants", [
+        ("src/tcache/empties.c", "        if (room + more > MOLE_ROOM_PAGES)\n",
+         "        if (cache->dear_room + more > MOLE_ROOM_PAGES)\n"),
+    ], ["unit/empties"]),
+    ("room_of_dead_heaps", "room of caches whose heap ends is lost", [
+        ("src/tcache/tcache.c", "        if (unlikely(cache->dear_room))\n",
+         "        if (false)\n"),
+    ], ["unit/empties"]),
+    ("room_of_heaps_at_rest", "room of a heap that is kept whole is lost", [
+        ("src/tcache/wipe.c", "        mole_empties_forget(cache);\n",
+         "        memset(cache->empties, 0, sizeof cache->empties);\n"
+         "    cache->empty_pages = cache->dear_pages = cache->dear_room = 0;\n"),
+    ], ["unit/empties"]),
+    ("room_never_back", "room that is not needed any more stays a cache's", [
+        ("src/tcache/empties.c", "        give_room(cache, cache->dear_pages);\n",
+         "        fence_compiler();\n"),
+    ], ["unit/empties"]),
+    ("room_of_vanished_threads", "a fork's child lacks the room of threads it does not have", [
+        ("src/tcache/rebuild.c", "    mole_empties_forget(cache);\n",
+         "    cache->empty_pages = 0;\n"),
+    ], ["unit/empties"]),
     ("listed_for_one", "a full slab of 16 blocks is listed for one free one", [
         ("src/tcache/slab.c", "span->capacity < MOLE_SLAB_FEW ? 2 :", "span->capacity < 32 ? 1 :"),
     ], ["unit/refill"]),
@@ -153,8 +214,8 @@ MUTANTS = [
          "    span->prev = span;\n"),
     ], ["unit/sweep"]),
     ("unswept_shrinking", "slabs that become partial make no steps", [
-        ("src/tcache/slab.c", "        retire(cache, slots, span);\n    mole_sweep_go_on(cache);\n",
-         "        retire(cache, slots, span);\n"),
+        ("src/tcache/slab.c", "returned == 0);\n    mole_sweep_go_on(cache);\n",
+         "returned == 0);\n"),
     ], ["unit/sweep"]),
     ("unswept_growing", "slabs that are made make no steps", [
         ("src/tcache/slab.c", "    mole_sweep_go_on(cache);\n    return span;\n",

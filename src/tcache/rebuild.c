@@ -4,6 +4,7 @@
 #include "arena/inbox.h"
 #include "arena/large.h"
 #include "arena/span_map.h"
+#include "tcache/empties.h"
 #include "tcache/idle.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
@@ -112,13 +113,13 @@ static void reset(struct mole_tcache *cache)
     if (!cache->is_torn)
         return;
     cache->page_runs = NULL;
-    cache->empty_pages = 0;
+    mole_empties_forget(cache);
     mole_sweep_end(cache);
     store_rlx(&cache->owner.busy_a, 0);
     for (unsigned i = 0; i < MOLE_BATCHES; i++)
         cache->batch[i].span = NULL;
     for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
-        cache->partial[class] = cache->empties[class] = NULL;
+        cache->partial[class] = NULL;
         mole_slab_drop_current(cache, class);
     }
     mole_idle_forget(cache);

@@ -162,6 +162,7 @@ static struct mole_span *create(struct mole_tcache *cache, struct mole_pool_slot
     mole_arena_leave(arena);
     if (cache->slabs[class] < UINT8_MAX)
         cache->slabs[class]++;
+    mole_empties_note_made(cache, span);
     mole_sweep_go_on(cache);
     return span;
 }
@@ -210,12 +211,13 @@ void mole_slab_destroy(struct mole_tcache *cache, struct mole_pool_slots *slots,
  * to list it: then that walk meets it and comes here again.
  */
 static void retire(struct mole_tcache *cache, struct mole_pool_slots *slots,
-                   struct mole_span *span)
+                   struct mole_span *span, bool is_own)
 {
     if (!mole_inbox_is_quiet(span))
         return;
     mole_slab_unlist(cache, span);
-    if (!mole_empties_put(cache, span))
+    mole_empties_shrink(cache, slots);
+    if (!mole_empties_put(cache, span, is_own))
         mole_slab_destroy(cache, slots, span);
 }
 
@@ -226,7 +228,7 @@ static void list_full(struct mole_tcache *cache, struct mole_pool_slots *slots,
     int32_t used = span->fresh - (span->armed - span->countdown) - returned;
     mole_slab_make_partial(cache, span, used);
     if (used == 0)
-        retire(cache, slots, span);
+        retire(cache, slots, span, returned == 0);
     mole_sweep_go_on(cache);
 }
 
@@ -258,7 +260,7 @@ void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots 
             list_full(cache, slots, span, 0);
         break;
     default:
-        retire(cache, slots, span);
+        retire(cache, slots, span, true);
         break;
     }
 }
@@ -294,7 +296,7 @@ void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
         span->countdown -= count;
         span->armed -= count;
         if (span->countdown == 0)
-            retire(cache, slots, span);
+            retire(cache, slots, span, false);
     }
 }
 
@@ -327,7 +329,7 @@ void mole_slab_retire_whole(struct mole_tcache *cache, struct mole_pool_slots *s
         return;
     set_current(cache, class, &mole_tcache_none);
     mole_slab_make_partial(cache, span, 0);
-    retire(cache, slots, span);
+    retire(cache, slots, span, false);
 }
 
 void mole_slab_retire_current(struct mole_tcache *cache, struct mole_pool_slots *slots)

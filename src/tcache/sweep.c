@@ -3,6 +3,7 @@
 
 #include "arena/holes.h"
 #include "os/thread.h"
+#include "tcache/empties.h"
 
 static uint32_t ticks(void)
 {
@@ -57,6 +58,7 @@ void mole_sweep_step(struct mole_tcache *cache, uint32_t now)
         if (sweep->began == sweep->now)
             return;
         sweep->began = sweep->now;
+        mole_empties_sweep(cache);
         sweep->class = UINT8_MAX; /* before the first */
     }
     size_t pages = 0;

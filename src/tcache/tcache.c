@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "arena/mode.h"
+#include "tcache/empties.h"
 #include "tcache/fixed_cache.h"
 #include "tcache/idle.h"
 #include "tcache/sweep.h"
@@ -50,7 +51,8 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     cache->owner.heap = heap;
     memset(cache->partial, 0, sizeof cache->partial);
     memset(cache->empties, 0, sizeof cache->empties);
-    cache->empty_pages = 0;
+    cache->empty_pages = cache->dear_pages = cache->dear_least = cache->dear_room =
+        cache->dear_made = 0;
     memset(cache->slabs, 0, sizeof cache->slabs);
     memset(cache->used, 0, sizeof cache->used);
     memset(cache->batch, 0, sizeof cache->batch);
@@ -92,6 +94,8 @@ uint64_t mole_tcache_destroy(struct mole_owner *owners)
         frees += mole_tcache_frees(cache);
         if (unlikely(cache->large.is_used))
             mole_large_cache_drop(cache, NULL);
+        if (unlikely(cache->dear_room))
+            mole_empties_forget(cache);
         empty(cache);
         mole_meta_push(cache->home, &cache->owner.meta);
     }

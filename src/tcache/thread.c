@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "os/grace.h"
+#include "tcache/empties.h"
 #include "tcache/fixed_cache.h"
 #include "tcache/page_run.h"
 #include "tcache/process.h"
@@ -158,8 +159,11 @@ static struct mole_tcache *adopt_or_create(struct mole_thread *thread,
 {
     uintptr_t self = mole_thread_self_in(heap);
     struct mole_owner *orphan = mole_heap_adopt(heap, self);
-    if (orphan)
-        return (struct mole_tcache *)(void *)orphan;
+    if (orphan) {
+        struct mole_tcache *cache = (struct mole_tcache *)(void *)orphan;
+        mole_empties_adopt(cache);
+        return cache;
+    }
     return mole_tcache_create(heap, self, to_keep ? &thread->spare_caches : NULL);
 }
 

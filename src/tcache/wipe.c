@@ -8,6 +8,7 @@
 #include "arena/rest.h"
 #include "arena/span_map.h"
 #include "base/check.h"
+#include "tcache/empties.h"
 #include "tcache/idle.h"
 #include "tcache/page_run.h"
 #include "tcache/slab.h"
@@ -122,11 +123,8 @@ uint64_t mole_wipe_cache(struct mole_tcache *cache, struct mole_pool_slots *slot
     uint64_t frees = 0;
     store_rlx(&cache->owner.woken_a, NULL);
     store_rlx(&cache->owner.is_worked_a, false); /* who looks at the next heap is told */
-    if (cache->empty_pages) {                    /* they go with the rest below */
-        memset(cache->empties, 0, sizeof cache->empties);
-        mole_idle_count(cache, -(int32_t)cache->empty_pages);
-        cache->empty_pages = 0;
-    }
+    if (cache->empty_pages)                      /* they go with the rest below */
+        mole_empties_forget(cache);
     if (unlikely(has_grown)) {
         mole_large_cache_drop(cache, slots);
         frees = mole_tcache_frees(cache);

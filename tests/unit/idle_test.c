@@ -3,6 +3,7 @@
 
 #include "arena/mode.h"
 #include "os/barrier.h"
+#include "tcache/empties.h"
 #include "unit.h"
 
 #include <semaphore.h>
@@ -69,8 +70,10 @@ Test(idle, what_is_free_goes_at_the_second_look)
     release();
     require(cache->empty_pages && load_rlx(&cache->owner.kept_a) > cache->empty_pages,
             "it keeps %u pages", load_rlx(&cache->owner.kept_a));
+    require(mole_empties_room(), "it has no room for more than a few");
     require(look(1) == 0 && count_runs(heap) > 1, "it was not idle yet");
     require(look(1) == 1, "it was not drained");
+    require(!mole_empties_room(), "it has %u pages of room yet", mole_empties_room());
     require(count_runs(heap) == 1, "the heap has %zu runs", count_runs(heap));
     require(load_rlx(&cache->owner.kept_a) == 0, "it is said to keep %u pages",
             load_rlx(&cache->owner.kept_a));
