@@ -13,10 +13,14 @@ TESTS = {
 # Arguments of mutants.Mutant.
 MUTANTS = [
     ("all_begin_alike", "the lists of all slabs begin with their first block", [
-        (SPAN, "span->heap->is_sized || count <= CARVE_LEAST", "count"),
+        (SPAN, "    if (span->heap->is_sized)\n", "    if (count)\n"),
+    ], ["unit/head"]),
+    ("large_begin_alike", "the lists of slabs of large blocks begin with their first block", [
+        (SPAN, "    if (span->heap->is_sized)\n",
+         "    if (span->heap->is_sized || count <= CARVE_LEAST)\n"),
     ], ["unit/head"]),
     ("begins_not_to_wipe", "slabs that are wiped do not begin with their first block", [
-        (SPAN, "span->heap->is_sized || count <= CARVE_LEAST", "count <= CARVE_LEAST"),
+        (SPAN, "    if (span->heap->is_sized)\n", "    if (false)\n"),
     ], ["unit/wipe"]),
     ("ends_too_early", "a list that begins in the middle ends at the last block", [
         (SPAN, "store_rlx(&span->entry_a[last], (uint16_t)first);",

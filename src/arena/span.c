@@ -143,14 +143,14 @@ static bool carve_hardened(struct mole_span *span)
 enum { CARVE_LEAST = 8 };
 
 /*
- * Where in a page's worth of blocks the list begins: elsewhere in each slab. Of many a
- * class only the first blocks are used, and all first lines of pages share a few places
+ * Where among the blocks carved at once the list begins: elsewhere in each slab. Of many
+ * a class only the first blocks are used, and all first lines of pages share a few places
  * in a processor's cache. Slabs of heaps that keep sizes begin with their first block,
  * for tcache/wipe.c.
  */
 static uint32_t turn(const struct mole_span *span, uint32_t count)
 {
-    if (span->heap->is_sized || count <= CARVE_LEAST)
+    if (span->heap->is_sized)
         return 0;
     uint32_t page = (uint32_t)((uintptr_t)span->base >> MOLE_PAGE_SHIFT);
     return (uint32_t)((uint64_t)(page * 0x9e3779b9u) * count >> 32);

@@ -90,3 +90,20 @@ Test(head, does_not_begin_in_the_same_line_in_all_slabs)
         require(++found[line] <= 8, "nine of 16 classes begin in line %zu", line);
     }
 }
+
+/* Large blocks are multiples of a page or nearly: their first ones share lines, too. */
+Test(head, does_not_begin_with_the_first_block_in_all_slabs)
+{
+    size_t count = 0, first = 0;
+    begin();
+    for (unsigned class = mole_size_class_of(1025); class < MOLE_CLASS_COUNT;
+         class += 1) {
+        void *block = mole_block_alloc(mole_process_malloc_heap(),
+                                       mole_size_class_bytes(class), MOLE_ALIGN, 0);
+        require(block, "no block of class %u", class);
+        first += block == span_of(block)->base;
+        count++;
+    }
+    require(count >= 40 && first < count / 2, "%zu of %zu slabs begin with their first",
+            first, count);
+}
