@@ -527,7 +527,7 @@ MUTANTS = [
     ], ["gate"]),
     Mutant("gate_open_for_slow_paths", "slow paths pass a gate that is shut", [
         ("src/tcache/thread.c", "        if (likely(!mole_gate_is_shut(heap, passes)))\n",
-         "        if (likely(!mole_gate_is_shut(use->heap, passes)) || true)\n"),
+         "        if (likely(!mole_gate_is_shut(heap, passes)) || true)\n"),
     ], ["gate"]),
     Mutant("half_fenced", "who goes fenced does not wait for another thread that is at it", [
         ("src/arena/mode.c", "    if (mole_mode_are_fenced())\n",
