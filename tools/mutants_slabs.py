@@ -13,7 +13,7 @@ TESTS = {
 }
 
 # What is in another thread's batch is not live, either.
-ONLY_NONE_LIVE = [("src/tcache/slab.c", "    return count == span->fresh && ",
+ONLY_NONE_LIVE = [("src/tcache/slab.c", "    return index == MOLE_END && count == span->fresh && ",
                    "    return !mole_span_live_count(span) && ")]
 
 # Arguments of mutants.Mutant.
@@ -98,8 +98,11 @@ MUTANTS = [
         ("src/tcache/sweep.c", "        mole_empties_sweep(cache);\n", ""),
     ], ["unit/empties"]),
     ("empties_all_swept", "slabs in the room go with each sweep though they are in use", [
-        ("src/tcache/empties.c", "        drop_dear(cache, NULL, cache->dear_least);\n",
-         "        drop_dear(cache, NULL, cache->dear_pages);\n"),
+        ("src/tcache/empties.c", "    uint32_t least = cache->dear_least;\n",
+         "    uint32_t least = cache->dear_pages;\n"),
+    ], ["unit/empties"]),
+    ("empties_swept_at_once", "one sweep gives back all that the room holds", [
+        ("src/tcache/empties.c", "least < MUCH_ROOM ? least : MUCH_ROOM", "least"),
     ], ["unit/empties"]),
     ("few_swept", "the few empty slabs that may always stay are swept", [
         ("src/tcache/empties.c", "    if (cache->dear_room)\n        drop_dear",

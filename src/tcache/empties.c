@@ -11,7 +11,7 @@
  * Dear are slabs of blocks above 1 KiB. In a cache: empty_pages of all that are kept,
  * dear_pages of dear ones, dear_least the least of these since a sweep began, dear_room
  * what it has for them: less than MUCH_ROOM beyond what is in it, if anything is; and
- * dear_made of those its thread needed and had to make, which the room is no larger than.
+ * dear_made of those its thread needed and had to make: who made none gets no room.
  */
 enum { FIRST_DEAR = 8 + 8 * 3, MUCH_ROOM = 2 * MOLE_ROOM_STEP };
 
@@ -21,7 +21,8 @@ enum { FIRST_DEAR = 8 + 8 * 3, MUCH_ROOM = 2 * MOLE_ROOM_STEP };
  *   readers  the same; mole_empties_room
  *   orders   relaxed: a figure
  *   keeps    MOLE_ROOM_PAGES at most, and no less than the caches' dear_room in all; in a
- *            fork's child that of a thread may be lost that was changing its own
+ *            fork's child that of a thread may be lost that was changing its own, or was
+ *            destroying the heap
  */
 static _Atomic(uint32_t) room_a;
 
@@ -156,8 +157,9 @@ void mole_empties_shrink_slow(struct mole_tcache *cache, struct mole_pool_slots 
 
 void mole_empties_sweep(struct mole_tcache *cache)
 {
+    uint32_t least = cache->dear_least;
     if (cache->dear_room)
-        drop_dear(cache, NULL, cache->dear_least);
+        drop_dear(cache, NULL, least < MUCH_ROOM ? least : MUCH_ROOM);
     cache->dear_least = cache->dear_pages;
 }
 

@@ -10,8 +10,9 @@
  * as its thread made slabs of, in room that all caches of the process share. Who only
  * frees what another thread allocated has no use for them. Room goes back with what is in
  * it: when the program shrinks (warmth.h), when some of it lay unused from one sweep to
- * the next, when the cache is idle (idle.h), and when it ends. Heaps whose idle
- * caches nobody looks after get none.
+ * the next, when the cache is idle (idle.h), and when it ends. Heaps whose idle caches
+ * nobody ever looks after, for they have no lock or are executable, get none. Where the
+ * purger cannot do it (one thread, no barrier) a cache that is not used keeps its room.
  */
 #pragma once
 
@@ -56,7 +57,7 @@ mole_hot void mole_empties_shrink(struct mole_tcache *cache,
         mole_empties_shrink_slow(cache, slots);
 }
 
-/* A sweep begins: as many dear ones go as nobody took since the last. */
+/* A sweep begins: dear ones that nobody took since the last go, some at a time. */
 void mole_empties_sweep(struct mole_tcache *cache);
 
 /* There are none any more: they go with their runs. So does the room. */

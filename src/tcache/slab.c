@@ -314,11 +314,12 @@ void mole_slab_collect(struct mole_tcache *cache, struct mole_pool_slots *slots)
 
 bool mole_slab_is_whole(struct mole_span *span)
 {
-    uint32_t count = 0; /* bounded: racing frees of one block may have made a ring */
-    for (uint32_t index = span->free; index != MOLE_END && count <= span->fresh;
+    /* Bounded: racing frees of one block may have made a ring, or no list at all. */
+    uint32_t count = 0, index = span->free;
+    for (; index < span->fresh && count <= span->fresh;
          index = mole_link_get(span, index))
         count++;
-    return count == span->fresh && mole_inbox_is_quiet(span);
+    return index == MOLE_END && count == span->fresh && mole_inbox_is_quiet(span);
 }
 
 void mole_slab_retire_whole(struct mole_tcache *cache, struct mole_pool_slots *slots,

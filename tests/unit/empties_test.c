@@ -298,6 +298,28 @@ Test(empties, a_sweep_gives_back_what_nobody_took_since_the_last)
             cache->empty_pages);
 }
 
+/* It is part of some allocation or free. */
+Test(empties, a_sweep_gives_back_some_at_a_time)
+{
+    enum { MORE = 20 };
+    static void *more[MORE][SLAB];
+    begin();
+    (void)take(heap, 0, BYTES); /* the last block of the current one */
+    for (size_t slab = 0; slab < MORE; slab++)
+        take_slab(heap, BYTES, more[slab]);
+    for (size_t i = 0; i < (size_t)MORE * SLAB; i++)
+        give_back(heap, more[i / SLAB][i % SLAB]);
+    uint32_t pages = cache->empty_pages, tick = 100;
+    require(pages > 4 * MOLE_ROOM_STEP, "only %u pages are kept", pages);
+    for (; cache->empty_pages && tick < 110; tick++, pages = cache->empty_pages) {
+        mole_sweep_step(cache, tick);
+        require(pages - cache->empty_pages <= 2 * MOLE_ROOM_STEP,
+                "sweep %u took %u pages", tick, pages - cache->empty_pages);
+    }
+    require(cache->empty_pages == 0 && !mole_empties_room(), "%u pages are still kept",
+            cache->empty_pages);
+}
+
 Test(empties, a_sweep_leaves_a_few)
 {
     begin();
