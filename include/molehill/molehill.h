@@ -72,9 +72,9 @@ struct mh_stats {
  *
  * Frees may be counted late. When all blocks of a slab are handed out, the frees of them
  * by the thread that it belongs to are counted together, with that of them by which the
- * slab is put to use again: of one in sixteen of its blocks at the latest. Until then
- * they are missing in `frees` and `malloc_frees`, and for good if the heap is destroyed
- * before. Once all blocks of a heap are freed, none is missing.
+ * slab is put to use again: the second, or one in sixteen of its blocks, at the latest.
+ * Until then they are missing in `frees` and `malloc_frees`, and for good if the heap is
+ * destroyed before. Once all blocks of a heap are freed, none is missing.
  *
  *   stats    where to store; `stats->size` says how much of it the caller knows
  *   returns  0, or -1 with errno EINVAL for NULL or a size too small

@@ -26,8 +26,8 @@ uint64_t mole_tcache_batches(void)
 enum { ORDER_LEAST = 8 }; /* blocks: fewer are no order worth making */
 
 /*
- * A thread that only frees such blocks puts them in the order of the table (order.h), for
- * it mostly waits for the one that allocates them. One that does both leaves them.
+ * A thread that only frees such blocks has them ordered (order.h), for it
+ * mostly waits for the one that allocates them. One that does both leaves them.
  */
 static mole_slow void flush(const struct mole_tcache *cache, struct mole_batch *batch)
 {

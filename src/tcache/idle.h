@@ -57,9 +57,9 @@ void mole_idle_forget(struct mole_tcache *cache);
 
 /*
  * Look at all caches that were worked with: drain those that were not since the last
- * look, if there is enough to be gained. That ends after half a second; heaps whose turn
- * did not come are the first ones of the next look. One thread at a time. Returns in how
- * many heaps the next look is awaited.
+ * look, if there is enough to be gained. After half a second no pause begins but the one
+ * that the process has slept for; heaps whose turn did not come are the first ones of the
+ * next look. One thread at a time. Returns how much the next look is awaited; 0: not.
  */
 size_t mole_idle_look(void);
 

@@ -12,8 +12,9 @@
 
 /*
  * Link the `count` >= 1 free blocks of a list that starts at `first` in the order of the
- * table, for the same holder; where links are coded, as they are. Returns the first;
- * `*last` is the last, whose link is the caller's to set.
+ * table, for the same holder; where links are coded, or most neighbours in the list are
+ * neighbours in the table already, as they are. Returns the first; `*last` is the last,
+ * whose link is the caller's to set.
  */
 uint32_t mole_order_list(struct mole_span *span, uint32_t first, uint32_t count,
                          uint32_t *last);

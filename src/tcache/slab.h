@@ -71,8 +71,8 @@ struct mole_run *mole_slab_take_apart(struct mole_tcache *cache, struct mole_spa
     mole_must_check;
 
 /*
- * Put what came back to the slab on its free list, in the order of its table if there are
- * free blocks already; `unlist` as for mole_inbox_take.
+ * Put what came back to the slab on its free list, ordered (order.h) if there are free
+ * blocks already; `unlist` as for mole_inbox_take.
  */
 void mole_slab_drain(struct mole_tcache *cache, struct mole_pool_slots *slots,
                      struct mole_span *span, bool unlist);
