@@ -15,6 +15,7 @@ static HANDLE heap;
 static struct mole_heap *record;
 static void *of_full[ROOM], *of_current[ROOM], *of_spare[SPARE * ROOM], *held[HELD];
 static bool has_acted;
+static bool is_spare_empty; /* of the heap to build */
 
 static void alloc_all(void **blocks, size_t count)
 {
@@ -39,7 +40,8 @@ static void free_all(void **blocks, size_t count)
 /*
  * The other thread's heap: a slab set aside and one that is current, both without a free
  * block; and two with enough free ones for use_up, which must not need the arena's lock:
- * the thief may be stopped while it holds that.
+ * the thief may be stopped while it holds that. Those are partial, and come before what
+ * the current one got back; or empty, and come after.
  */
 static void build_heap(void)
 {
@@ -52,8 +54,9 @@ static void build_heap(void)
     expect(mole_span_map_find(of_full[0]) == mole_span_map_find(of_full[ROOM - 1]) &&
                mole_span_map_find(of_current[0]) != mole_span_map_find(of_full[0]),
            "the slabs are not of %d blocks", ROOM);
-    free_all(of_spare, ROOM - 1);
-    free_all(of_spare + ROOM, ROOM - 1);
+    size_t spare = is_spare_empty ? ROOM : ROOM - 1;
+    free_all(of_spare, spare);
+    free_all(of_spare + ROOM, spare);
     alloc_all(of_current + ROOM - 1, 1);
     expect(mole_thread_cache(record)->current[mole_size_class_of(BYTES)] ==
                mole_span_map_find(of_current[ROOM - 1]),
@@ -67,6 +70,13 @@ static void return_current(void)
 {
     step_have_done(build_heap);
     free_all(of_current, ROOM);
+}
+
+static void return_current_alone(void)
+{
+    is_spare_empty = true;
+    return_current();
+    is_spare_empty = false;
 }
 
 /* The full slab did: it may be stolen. */
@@ -162,6 +172,8 @@ static const struct scene theft = {NULL, NULL, settle_theft};
 
 static const struct scenario theft_scenarios[] = {
     {"theft, the slab is current and used up", return_current, steal, use_up, &theft,
+     SCENARIO_ONCE},
+    {"theft, the owner uses what came back", return_current_alone, steal, use_up, &theft,
      SCENARIO_ONCE},
     {"theft, the owner refills", return_full, steal, refill, &theft,
      SCENARIO_ONCE | SCENARIO_COARSE},
