@@ -218,6 +218,8 @@ MUTANTS = [
         ("src/malloc/malloc.c",
          "load_rlx(&is_begun_a) || !cas_acq(&is_begun_a, &is_begun, true)",
          "load_rlx(&direct_limit_a) && ((void)is_begun, (void)is_begun_a, 1)"),
+        ("src/malloc/malloc.c", "    mole_mode_follow(mole_process_malloc_heap(), follow);\n",
+         "    mole_mode_follow(mole_process_malloc_heap(), follow);\n    follow(0);\n"),
     ], ["unit/malloc"]),
     Mutant("mode_asked_outside", "malloc beyond the direct sizes looks at the limit before it "
            "enters the operation", [
@@ -399,11 +401,9 @@ MUTANTS = [
          "    if (span->heap != heap ||"),
     ], ["fast_path_step"]),
     Mutant("counted_alloc", "an allocation beyond the direct sizes adds to a shared figure", [
-        ("src/tcache/block.c",
-         "        mole_fixed_cache_resume(heap);\n    }\n    mole_purger_poke();\n",
-         "        mole_fixed_cache_resume(heap);\n    }\n    add_rlx(&foreign_a, 0);\n"),
-        ("src/tcache/block.c", "void *mole_block_alloc(",
-         "static _Atomic(uint64_t) foreign_a;\nvoid *mole_block_alloc("),
+        ("src/malloc/malloc.c", "    size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */\n",
+         "    size_t limit = load_acq(&direct_limit_a); /* HB-GATE-2 */\n"
+         "    static _Atomic(uint64_t) foreign_a;\n    add_rlx(&foreign_a, 0);\n"),
     ], ["fast_path_step"]),
     Mutant("locking_refill", "an allocation that finds a slab with room takes the arena's lock", [
         ("src/tcache/refill.c",
@@ -1092,4 +1092,5 @@ def main():
     sys.exit(1 if counts["failed"] or not counts["passed"] else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
