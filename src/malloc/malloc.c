@@ -232,7 +232,7 @@ free_remote_first(void *block, struct mole_span *span, struct mole_tcache *cache
 static __attribute__((noinline, used)) void
 free_remote(void *block, struct mole_span *span, size_t unused, struct mole_tcache *cache)
 {
-    (void)unused;
+    (void)unused; /* as in free_large */
     if (likely(mole_batch_add(cache, span, block)))
         mole_tcache_leave(cache);
     else

@@ -71,7 +71,7 @@ struct mole_tcache {
     struct mole_span *current[MOLE_SLAB_CLASSES]; /* mole_tcache_none: no slab yet */
     struct mole_span *partial[MOLE_SLAB_CLASSES];
     struct mole_span *empties[MOLE_SLAB_CLASSES]; /* kept: empties.h */
-    uint32_t empty_pages, dear_pages, dear_least, dear_room, dear_made; /* of these */
+    uint32_t empty_pages, dear_pages, dear_least, dear_room, dear_made; /* empties.c */
     uint8_t slabs[MOLE_SLAB_CLASSES]; /* slabs made so far, saturating: they grow */
     uint8_t used[MOLE_SLAB_CLASSES]; /* blocks freed and forgotten, saturating: usage.h */
     struct mole_run *page_runs;      /* runs cut in pages that have free ones */
