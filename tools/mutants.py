@@ -25,6 +25,7 @@ import mutants_checked
 import mutants_com
 import mutants_exceptions
 import mutants_global
+import mutants_groups
 import mutants_idle
 import mutants_instructions
 import mutants_large
@@ -305,8 +306,8 @@ MUTANTS = [
     mole_thread_sleep_ms(1); /* only makes it likelier that somebody has it by then */
     memcpy(to, block, old < bytes ? old : bytes);
 """),
-        ("src/tcache/block.c", '#include "base/check.h"\n',
-         '#include "base/check.h"\n#include "os/thread.h"\n'),
+        ("src/tcache/block.c", '#include "arena/span_map.h"\n',
+         '#include "arena/span_map.h"\n#include "os/thread.h"\n'),
     ], ["api/heap_realloc_threads", "oracle/tsan"]),
     Mutant("pages_never_move", "the kernel is never asked to move pages", [
         ("src/os/pages.c", "    int error = remap(from, to, bytes);\n",
@@ -853,10 +854,10 @@ MUTANTS = [
         ("src/observers/blocks.c", " || load_rlx(&place->heap_a) != heap", ""),
     ], ["top_sites"]),
 ]
-for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global, mutants_idle,
-               mutants_instructions, mutants_large, mutants_oracle, mutants_realloc,
-               mutants_record, mutants_remote, mutants_rows, mutants_slabs, mutants_spare,
-               mutants_storm):
+for others in (mutants_checked, mutants_com, mutants_exceptions, mutants_global,
+               mutants_groups, mutants_idle, mutants_instructions, mutants_large,
+               mutants_oracle, mutants_realloc, mutants_record, mutants_remote, mutants_rows,
+               mutants_slabs, mutants_spare, mutants_storm):
     MUTANTS += [Mutant(*each) for each in others.MUTANTS]
     TESTS.update((name, Test(*each)) for name, each in others.TESTS.items())
 

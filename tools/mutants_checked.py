@@ -21,7 +21,7 @@ MUTANTS = [
          "            fill(block, old, bytes, new_fill);\n    }\n"),
     ], ["api/heap_checked"]),
     ("free_unfilled", "freed memory is not filled", [
-        ("src/arena/guard.c", "        mole_guard_freed(span->heap, block, bytes);\n",
+        ("src/arena/guard.c", "        mole_guard_freed(mole_span_heap(span), block, bytes);\n",
          "        ;\n"),
     ], ["api/heap_checked"]),
     ("free_unwatched", "validation of a heap does not look at free slots", [

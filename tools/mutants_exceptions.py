@@ -161,7 +161,7 @@ MUTANTS = [
          "heap == mole_process_heap()"),
     ], ["api/heap_information_use"]),
     ("dirty_record", "a slab's record is cleared for its next slab only", [
-        ("src/arena/span.c", "mole_meta_bytes(&span->meta) - sizeof *span)",
+        ("src/arena/span.c", "mole_group_record_bytes(span->group) - sizeof *span)",
          "capacity * sizeof span->entry_a[0])"),
     ], ["unit/span"]),
     ("relaxed_release_all", "who compacted all heaps lets them go without release", [

@@ -56,7 +56,7 @@ MUTANTS = [
          "        *(uint32_t *)(uintptr_t)&failure->heap->flags |= HEAP_GENERATE_EXCEPTIONS;\n"),
     ], ["oracle/heap_exceptions"]),
     ("oracle_half_cleaned", "a record that comes back is cleaned for the next slab only", [
-        ("src/arena/span.c", "mole_meta_bytes(&span->meta) - sizeof *span)",
+        ("src/arena/span.c", "mole_group_record_bytes(span->group) - sizeof *span)",
          "capacity * sizeof span->entry_a[0])"),
     ], ["oracle/heap_walk"]),
 ]

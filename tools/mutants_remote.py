@@ -7,7 +7,7 @@ TESTS = {}
 # Arguments of mutants.Mutant.
 MUTANTS = [
     ("claimed_by_both", "two threads that free a block at once both do", [
-        ("src/tcache/batch.c", "    if (span->heap->is_sized)\n", "    if (false)\n"),
+        ("src/tcache/batch.c", "    if (heap->is_sized)\n", "    if (false)\n"),
     ], ["unit/batch"]),
     ("batch_in_any_order", "who only frees hands blocks over in the order they were freed in", [
         ("src/tcache/batch.c", "count >= ORDER_LEAST &&", "count > UINT16_MAX &&"),

@@ -14,6 +14,7 @@
 #include "arena/corruption.h"
 #include "arena/exact.h"
 #include "arena/guard.h"
+#include "arena/late.h"
 #include "arena/span_map.h"
 #include "base/check.h"
 #include "spy/com.h"
@@ -296,7 +297,7 @@ BOOL WINAPI HeapFree(HANDLE hHeap, DWORD dwFlags, LPVOID lpMem)
     if (unlikely(!mole_span_map_has(&mole_map, lpMem, &page)))
         return free_slow(hHeap, dwFlags, lpMem);
     struct mole_span *span = load_acq(&mole_map.table[page]); /* HB-MAP-1 */
-    struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)mole_span_owner(span);
     size_t index;
     uintptr_t owner = load_rlx(&cache->owner.thread_a);
     if (unlikely(owner != mole_thread_self())) {

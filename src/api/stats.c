@@ -96,7 +96,9 @@ static void fill(struct mh_stats *all)
     all->stale_batches = mole_thread_stale_batches();
     all->adoptions = mole_heap_adoptions();
     all->reserved_bytes = mole_region_reserved() + mole_meta_reserved();
-    all->committed_bytes = mole_region_committed() + mole_meta_committed();
+    all->committed_bytes = mole_region_committed() +
+                           mole_meta_committed(MOLE_META_RECORDS) +
+                           mole_meta_committed(MOLE_META_PAGES);
     all->spans_purged = mole_pool_purged();
 }
 

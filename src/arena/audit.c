@@ -78,8 +78,8 @@ static bool slab_is_right(const struct mole_heap *heap, const struct mole_run *r
                           const struct mole_span *span, const char *at, bool is_quiet)
 {
     size_t room = (size_t)(mole_run_end(run) - at);
-    return span->kind == MOLE_SPAN_SLAB && span->heap == heap && span->run == run &&
-           span->base == at && span->pages > 0 &&
+    return span->kind == MOLE_SPAN_SLAB && span->heap == heap &&
+           mole_span_run(span) == run && span->base == at && span->pages > 0 &&
            (size_t)span->pages * MOLE_PAGE <= room && span->owner->heap == heap &&
            shape_is_right(span) && all_pages_are(span) && table_is_right(span, is_quiet);
 }
@@ -88,7 +88,7 @@ static bool large_is_right(const struct mole_heap *heap, const struct mole_run *
                            const struct mole_span *span, bool is_quiet)
 {
     size_t bytes = load_rlx(&span->bytes_a);
-    return span->heap == heap && span->run == run && span->base == run->base &&
+    return span->heap == heap && mole_span_run(span) == run && span->base == run->base &&
            span->room == (size_t)run->chunks * MOLE_CHUNK &&
            (bytes <= span->room || bytes == MOLE_LARGE_FREE) &&
            (!is_quiet || mole_guard_is_right(span));

@@ -5,6 +5,7 @@
 
 #include "arena/fixed_walk.h"
 #include "arena/guard.h"
+#include "arena/late.h"
 #include "arena/span_map.h"
 #include "base/check.h"
 
@@ -52,7 +53,8 @@ static const char *find_out(const struct mole_heap *heap, const void *address)
         (span->kind == MOLE_SPAN_LARGE && load_rlx(&span->bytes_a) == MOLE_LARGE_FREE))
         return "no block is there, or not any more";
     if (span->heap != heap)
-        return span->heap->is_sized ? "it belongs to another heap" : "it is malloc's";
+        return mole_span_heap(span)->is_sized ? "it belongs to another heap"
+                                              : "it is malloc's";
     if (span->kind == MOLE_SPAN_FIXED)
         return is_free_in_fixed(span, address) ? is_free : "it is inside a block";
     if (span->kind == MOLE_SPAN_LARGE || !mole_span_index(span, address, &index))

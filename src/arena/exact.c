@@ -2,10 +2,11 @@
 #include "arena/exact.h"
 
 #include "arena/heap.h"
+#include "arena/late.h"
 
 size_t mole_exact_bytes(const struct mole_span *span, size_t index, uint16_t entry)
 {
-    if (likely(span->class != MOLE_CLASS_LAST) || !span->heap->is_sized)
+    if (likely(span->class != MOLE_CLASS_LAST) || !mole_span_heap(span)->is_sized)
         return entry == MOLE_WHOLE ? span->block_bytes : entry & ~(unsigned)MOLE_LIVE;
     if (entry == MOLE_WHOLE && load_rlx(&span->empty_a) >> index & 1)
         return 0;
@@ -25,7 +26,7 @@ static uint32_t mark_last(struct mole_span *span, size_t index, size_t bytes)
 void mole_exact_set(struct mole_span *span, size_t index, size_t bytes)
 {
     uint32_t mark = MOLE_WHOLE;
-    if (span->heap->is_sized)
+    if (mole_span_heap(span)->is_sized)
         mark = span->class == MOLE_CLASS_LAST ? mark_last(span, index, bytes)
                                               : mole_span_mark(bytes);
     store_rlx(&span->entry_a[index], (uint16_t)mark);

@@ -334,11 +334,11 @@ static void lay_out(struct mole_fixed *fixed, const struct mole_heap *heap)
 
 static void describe(struct mole_span *span, struct mole_heap *heap)
 {
-    span->owner = &mole_owner_nobody;
+    mole_span_set_owner(span, &mole_owner_nobody);
     span->kind = MOLE_SPAN_FIXED;
     span->base = mole_fixed_at(heap->fixed, 1);
     span->heap = heap;
-    span->run = heap->home;
+    mole_span_set_run(span, heap->home);
     span->fixed = heap->fixed;
 }
 

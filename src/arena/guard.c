@@ -5,6 +5,7 @@
 
 #include "arena/exact.h"
 #include "arena/fixed_walk.h"
+#include "arena/late.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 #include "os/random.h"
@@ -162,8 +163,8 @@ void mole_guard_freed(const struct mole_heap *heap, char *start, size_t bytes)
 void mole_guard_died(const struct mole_span *span, char *block)
 {
     size_t bytes = room_of(span, block);
-    if (!mole_guard_is_apart(span->heap, bytes))
-        mole_guard_freed(span->heap, block, bytes);
+    if (!mole_guard_is_apart(mole_span_heap(span), bytes))
+        mole_guard_freed(mole_span_heap(span), block, bytes);
 }
 
 void mole_guard_carved(const struct mole_span *span, size_t index, size_t count)
@@ -174,12 +175,12 @@ void mole_guard_carved(const struct mole_span *span, size_t index, size_t count)
 
 bool mole_guard_is_whole(const struct mole_span *span, const char *block)
 {
-    return guards_are_whole(span->heap, block, mole_span_bytes(span, block));
+    return guards_are_whole(mole_span_heap(span), block, mole_span_bytes(span, block));
 }
 
 bool mole_guard_is_dead(const struct mole_span *span, const char *block)
 {
-    return !(span->heap->checks & MOLE_GUARD_FILL) ||
+    return !(mole_span_heap(span)->checks & MOLE_GUARD_FILL) ||
            is_filled(block, room_of(span, block), free_fill);
 }
 

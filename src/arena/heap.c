@@ -6,6 +6,7 @@
 #include "arena/fixed.h"
 #include "arena/guard.h"
 #include "arena/hold.h"
+#include "arena/late.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 
@@ -28,6 +29,9 @@ static struct mole_meta_stack unused[2]; /* without and with a lock: for good */
  */
 static _Atomic(uint64_t) last_id_a;
 static _Atomic(uint64_t) adoptions_a;
+
+/* Sized, so that who claims a block of its compares: in a purged record that fails. */
+struct mole_heap mole_heap_nobody = {.is_sized = true};
 
 static struct mole_heap *take_record(bool is_locked)
 {
@@ -96,7 +100,7 @@ static void move_in(struct mole_heap *heap, uint32_t flags, struct mole_run *hom
     heap->initial_bytes = 0;
     heap->is_private = true;
     heap->is_sized = true;
-    first->owner = &mole_owner_nobody;
+    mole_span_set_owner(first, &mole_owner_nobody);
     first->kind = MOLE_SPAN_NONE;
     first->base = home->base;
     first->heap = heap;

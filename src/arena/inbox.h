@@ -48,7 +48,7 @@ mole_hot uint32_t mole_inbox_count(uint32_t word)
 /* Whether the slab has its run for itself, so that an empty one is worth a run. */
 static inline bool mole_inbox_fills_run(const struct mole_span *span)
 {
-    return !span->run->is_cut || span->pages == MOLE_CHUNK_PAGES;
+    return !mole_span_run(span)->is_cut || span->pages == MOLE_CHUNK_PAGES;
 }
 
 /* Tell the slab's owner. Only by the thread whose push set MOLE_INBOX_LISTED. */

@@ -18,7 +18,7 @@ static size_t chunks_for(size_t bytes)
 
 void mole_large_unmark(struct mole_span *span)
 {
-    struct mole_run *run = span->run;
+    struct mole_run *run = mole_span_run(span);
     bool is_plain = span->base == run->base && run->chunks <= MOLE_LARGE_MOST;
     span->mark = 0;
     span->capacity = is_plain ? (uint16_t)run->chunks : MOLE_LARGE_ODD;
@@ -28,7 +28,7 @@ void mole_large_unmark(struct mole_span *span)
 static void settle(struct mole_span *span, struct mole_run *run, char *base)
 {
     span->base = base;
-    span->run = run;
+    mole_span_set_run(span, run);
     span->pages = run->chunks * MOLE_CHUNK_PAGES;
     span->room = (size_t)(mole_run_end(run) - base);
     span->capacity = MOLE_LARGE_ODD;
@@ -54,7 +54,7 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
     }
     span->mark = 0;
     settle(span, run, (char *)mole_round_up((uintptr_t)run->base, align));
-    span->owner = &mole_owner_nobody;
+    mole_span_set_owner(span, &mole_owner_nobody);
     span->heap = heap;
     span->kind = MOLE_SPAN_LARGE;
     store_rlx(&span->bytes_a, bytes);
@@ -67,7 +67,7 @@ void *mole_large_alloc(struct mole_heap *heap, struct mole_pool_slots *slots,
 void mole_large_release(struct mole_heap *heap, struct mole_pool_slots *slots,
                         struct mole_span *span, bool is_clean)
 {
-    struct mole_run *run = span->run;
+    struct mole_run *run = mole_span_run(span);
     store_rlx(&span->bytes_a, MOLE_LARGE_FREE);
     mole_arena_enter(&heap->arena); /* for a census, too */
     mole_span_unmap(span);
@@ -121,14 +121,14 @@ static bool bring(struct mole_span *span, struct mole_run *to)
     size_t bytes = load_rlx(&span->bytes_a);
     size_t whole = mole_round_up(bytes, MOLE_CHUNK);
     /* A move that fails leaves plain pages behind: never of a heap's that executes. */
-    if (!span->heap->arena.is_executable && span->base == span->run->base &&
-        may_move(span->run, to, whole)) {
+    if (!span->heap->arena.is_executable && span->base == mole_span_run(span)->base &&
+        may_move(mole_span_run(span), to, whole)) {
         enum mole_pages_moved moved = mole_pages_move(span->base, to->base, whole);
         if (moved == MOLE_PAGES_LOST)
             return false;
         mole_run_note_seam(to, whole);
         if (moved == MOLE_PAGES_MOVED) {
-            empty_rest(span->run, whole);
+            empty_rest(mole_span_run(span), whole);
             return true;
         }
     }
@@ -165,7 +165,7 @@ struct mole_run *mole_large_grow(struct mole_heap *heap, struct mole_pool_slots 
         to = bring_to_new(heap, slots, span, roomy);
     if (!to && !(to = bring_to_new(heap, slots, span, least)))
         return NULL;
-    struct mole_run *from = span->run;
+    struct mole_run *from = mole_span_run(span);
     mole_arena_enter(&heap->arena); /* for a census */
     mole_span_map_clear(span->base, 1);
     settle(span, to, to->base);

@@ -5,14 +5,13 @@
 
 #include "arena/exact.h"
 #include "arena/fixed.h"
+#include "arena/group.h"
 #include "arena/guard.h"
 #include "arena/head.h"
 #include "arena/link.h"
 #include "arena/size_class.h"
 #include "arena/span_map.h"
-#include "arena/warmth.h"
 #include "base/check.h"
-#include "os/pages.h"
 #include "os/random.h"
 
 struct mole_owner mole_owner_nobody = {.thread_a = MOLE_ORPHAN,
@@ -43,28 +42,28 @@ size_t mole_span_bytes(const struct mole_span *span, const void *address)
 struct mole_span *mole_span_take(size_t capacity)
 {
     size_t entries = capacity ? capacity + 1 : 0;
-    return mole_meta_take(MOLE_META_SPAN,
-                          sizeof(struct mole_span) + entries * sizeof(uint16_t));
-}
-
-/*
- * The table's whole pages, once nobody is in need of them: they read as zero then, as no
- * live block's entries do.
- */
-static void purge_table(struct mole_span *span)
-{
-    uintptr_t first = mole_round_up((uintptr_t)span->entry_a, MOLE_PAGE);
-    uintptr_t end = (uintptr_t)span + mole_meta_bytes(&span->meta);
-    end &= ~(uintptr_t)(MOLE_PAGE - 1);
-    if (end > first)
-        (void)mole_pages_purge((void *)first, end - first);
+    uint32_t group;
+    struct mole_span *span =
+        mole_group_take(sizeof *span + entries * sizeof(uint16_t), &group);
+    if (span)
+        span->group = group;
+    return span;
 }
 
 void mole_span_give(struct mole_span *span)
 {
-    if (mole_warmth_is_full())
-        purge_table(span);
-    mole_meta_give(span);
+    mole_group_give(span->group, span);
+}
+
+void mole_span_set_owner(struct mole_span *span, struct mole_owner *owner)
+{
+    span->to_owner = (char *)owner - (char *)span;
+    span->owner = owner;
+}
+
+void mole_span_set_run(struct mole_span *span, const struct mole_run *run)
+{
+    span->run = mole_meta_number(&run->meta);
 }
 
 size_t mole_span_capacity(uint32_t pages, unsigned class)
@@ -83,13 +82,14 @@ void mole_span_map_slab(struct mole_span *span, char *base, uint32_t pages,
 {
     size_t capacity = mole_span_capacity(pages, class);
     if (span->dirty) /* all the record has: its next slab may have more blocks */
-        memset((void *)span->entry_a, 0, mole_meta_bytes(&span->meta) - sizeof *span);
+        memset((void *)span->entry_a, 0,
+               mole_group_record_bytes(span->group) - sizeof *span);
     store_rlx(&span->entry_a[capacity], MOLE_END);
     span->dirty = span->rested = 0;
-    span->owner = owner;
+    mole_span_set_owner(span, owner);
     span->heap = owner->heap;
     span->link_key = link_key_of(owner->heap);
-    span->run = run;
+    mole_span_set_run(span, run);
     span->base = base;
     span->pages = pages;
     span->class = (uint8_t) class;
@@ -109,7 +109,7 @@ void mole_span_unmap(struct mole_span *span)
 {
     bool is_large = span->kind == MOLE_SPAN_LARGE;
     mole_span_map_clear(span->base, is_large ? 1 : span->pages);
-    span->owner = &mole_owner_nobody;
+    mole_span_set_owner(span, &mole_owner_nobody);
     span->kind = MOLE_SPAN_NONE;
 }
 

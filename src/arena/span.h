@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spans: runs of pages with one descriptor, a record apart that is never unmapped. A slab
- * is a span cut into equal blocks; a large span is one block.
+ * Spans: runs of pages with one descriptor, a record apart (group.h), never unmapped. A
+ * slab is a span cut into equal blocks; a large span is one block.
  *
  * A slab's table has one entry a block and answers everything about it:
  *
@@ -17,10 +17,9 @@
 #include <stddef.h>
 
 #include "arena/owner.h"
+#include "arena/run.h"
 #include "base/atom.h"
 #include "base/attr.h"
-
-struct mole_run;
 
 enum {
     MOLE_LIVE = 0x8000,  /* an entry with this bit is a live block's */
@@ -43,7 +42,7 @@ enum mole_span_state {
 };
 
 struct mole_span {
-    struct mole_meta meta;
+    ptrdiff_t to_owner;       /* const while mapped: from here, see late.h */
     struct mole_owner *owner; /* const while mapped; of large spans mole_owner_nobody */
     char *base;               /* const while mapped: the first block */
     uint64_t recip;           /* const while mapped: 2^64 / block_bytes, rounded up */
@@ -52,10 +51,11 @@ struct mole_span {
     uint8_t class;            /* const while mapped */
     uint8_t kind;             /* const while mapped: enum mole_span_kind */
     struct mole_heap *heap;   /* const while mapped */
-    struct mole_run *run;     /* const while mapped, but for a large block that moves */
-    uint32_t pages;           /* const while mapped */
-    uint16_t link_key;        /* const while mapped: what links are coded with, or 0 */
-    uint8_t rested; /* const while its heap lives: of an earlier heap (rest.h) */
+    uint32_t group;           /* const: of group.h */
+    uint32_t run;   /* const while mapped, but for a large block that moves: its number */
+    uint32_t pages; /* const while mapped */
+    uint16_t link_key; /* const while mapped: what links are coded with, or 0 */
+    uint8_t rested;    /* const while its heap lives: of an earlier heap (rest.h) */
 
     /* From here on what the owner writes all the time: not in the line others read. */
     alignas(MOLE_CACHE_LINE)
@@ -139,6 +139,14 @@ static_assert(offsetof(struct mole_span, countdown) == MOLE_CACHE_LINE &&
 /* What the span map says of addresses that are no span's: it refuses all. */
 extern mole_own struct mole_span mole_span_nobody;
 
+/* `to_owner` is for who may be late: late.h. */
+void mole_span_set_owner(struct mole_span *span, struct mole_owner *owner);
+void mole_span_set_run(struct mole_span *span, const struct mole_run *run);
+static inline struct mole_run *mole_span_run(const struct mole_span *span)
+{
+    return (struct mole_run *)(void *)mole_meta_of_number(span->run);
+}
+
 /*
  * The index of the block that starts at `address`, which lies in the slab's pages; false
  * for an address inside a block. One multiplication: its high half is the index, and its
@@ -153,12 +161,6 @@ mole_hot bool mole_span_index(const struct mole_span *span, const void *address,
     *index = (size_t)(product >> 64);
     fence_compiler(); /* read recip again: as an operand, not into a register first */
     return (uint64_t)product < span->recip;
-}
-
-/* The entry of a live block of `bytes` in a slab of any class but the last. */
-mole_hot uint32_t mole_span_mark(size_t bytes)
-{
-    return MOLE_LIVE + (uint32_t)bytes; /* one instruction, unlike an or */
 }
 
 mole_hot bool mole_span_entry_is_live(uint16_t entry)

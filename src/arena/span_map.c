@@ -24,6 +24,7 @@ bool mole_span_map_init(void *base, size_t bytes)
     mole_map.table =
         mole_pages_reserve(mole_round_up(table_bytes, MOLE_CHUNK), MOLE_CHUNK);
     mole_map.base = (uintptr_t)base;
+    mole_span_set_owner(&mole_span_nobody, &mole_owner_nobody);
     return mole_map.table != NULL;
 }
 

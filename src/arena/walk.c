@@ -127,7 +127,7 @@ static bool locate_in_slab(const struct mole_span *span, const void *after,
     if (!mole_span_index(span, after, &index) || index >= span->capacity)
         return false;
     index = is_live(span, index) ? index + 1 : skip_free(span, index);
-    place->run = span->run;
+    place->run = mole_span_run(span);
     place->at = span->base + index * span->block_bytes;
     return true;
 }
@@ -146,7 +146,7 @@ static bool locate_unused(struct mole_heap *heap, const void *after, struct plac
             mole_span_map_find((void *)(chunk + page * MOLE_PAGE));
         if (span->heap != heap || span->kind == MOLE_SPAN_LARGE)
             continue;
-        place->run = span == heap->first ? heap->home : span->run;
+        place->run = span == heap->first ? heap->home : mole_span_run(span);
         place->at = skip_unused(place->run, (char *)(uintptr_t)after);
         return place->run->is_cut && (uintptr_t)place->run->base == chunk;
     }
@@ -167,7 +167,7 @@ static bool locate(struct mole_heap *heap, const void *after, struct place *plac
     }
     if (span->kind == MOLE_SPAN_SLAB)
         return locate_in_slab(span, after, place);
-    *place = (struct place){.run = span->run};
+    *place = (struct place){.run = mole_span_run(span)};
     return mole_span_bytes(span, after) != MOLE_LARGE_FREE;
 }
 

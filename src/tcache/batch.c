@@ -6,6 +6,7 @@
 #include "tcache/batch.h"
 
 #include "arena/inbox.h"
+#include "arena/late.h"
 #include "tcache/idle.h"
 #include "tcache/order.h"
 
@@ -66,20 +67,21 @@ static uint16_t most_blocks(const struct mole_span *span)
  * refuse also because another thread frees the block at the same time. malloc's does not
  * refuse, and a compare-and-swap waits for one line after the other: 4 ns a block.
  */
-static bool claim(struct mole_span *span, size_t index, uint16_t link)
+static bool claim(const struct mole_heap *heap, struct mole_span *span, size_t index,
+                  uint16_t link)
 {
     uint16_t entry = load_rlx(&span->entry_a[index]);
     if (unlikely(!mole_span_entry_is_live(entry)))
         return false;
-    if (span->heap->is_sized)
+    if (heap->is_sized)
         return likely(cas_rlx(&span->entry_a[index], &entry, link));
     store_rlx(&span->entry_a[index], link);
     return true;
 }
 
-static bool free_at_once(struct mole_span *span, size_t index)
+static __attribute__((noinline)) bool free_at_once(struct mole_span *span, size_t index)
 {
-    if (!claim(span, index, MOLE_END))
+    if (!claim(mole_span_heap(span), span, index, MOLE_END))
         return false;
     add_rlx(&span->heap->frees_a, 1);
     mole_idle_note_push(span->heap);
@@ -92,7 +94,7 @@ static __attribute__((noinline)) bool begin(struct mole_tcache *cache,
                                             struct mole_span *span, size_t index)
 {
     struct mole_batch *batch = &cache->batch[span->class];
-    if (unlikely(!claim(span, index, MOLE_END)))
+    if (unlikely(!claim(cache->owner.heap, span, index, MOLE_END)))
         return false;
     cache->frees++;
     flush(cache, batch);
@@ -117,7 +119,7 @@ bool mole_tcache_free_remote(struct mole_tcache *cache, struct mole_span *span,
     struct mole_batch *batch = &cache->batch[span->class];
     if (unlikely(batch->span != span))
         return begin(cache, span, index);
-    if (unlikely(!claim(span, index, batch->first)))
+    if (unlikely(!claim(cache->owner.heap, span, index, batch->first)))
         return false;
     cache->frees++;
     batch->first = (uint16_t)index;

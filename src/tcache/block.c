@@ -6,8 +6,8 @@
 #include "arena/exact.h"
 #include "arena/guard.h"
 #include "arena/large.h"
+#include "arena/late.h"
 #include "arena/span_map.h"
-#include "base/check.h"
 #include "tcache/compact.h"
 #include "tcache/fixed_cache.h"
 #include "tcache/guarding.h"
@@ -96,7 +96,6 @@ static mole_slow void *alloc_guarded(struct mole_use *use, unsigned class, size_
     return block;
 }
 
-/* Inside the operation. */
 static void *alloc_inside(struct mole_use *use, size_t bytes, size_t align, unsigned how)
 {
     unsigned class = MOLE_CLASS_COUNT;
@@ -148,8 +147,9 @@ struct mole_span *mole_block_find(struct mole_heap *heap, const void *address)
 static void free_in_slab(struct mole_use *use, struct mole_span *span, void *block)
 {
     size_t index;
-    check(mole_span_index(span, block, &index));
     /* Batches know no coded links. If another was faster, it is free all the same. */
+    if (unlikely(!mole_span_index(span, block, &index) || index >= span->capacity))
+        return;
     if (!use->cache || span->owner != &use->cache->owner)
         (void)mole_tcache_free_remote(span->link_key ? NULL : use->cache, span, index);
     else if (!mole_hardened_push_any(span, index, block))
@@ -161,7 +161,7 @@ static void free_plain(struct mole_use *use, struct mole_span *span, void *block
     if (span->kind == MOLE_SPAN_LARGE)
         mole_large_cache_free(use->cache, use->slots, span);
     else if (span->kind == MOLE_SPAN_FIXED)
-        mole_fixed_cache_free(span->heap, use->cache, block);
+        mole_fixed_cache_free(use->heap, use->cache, block);
     else
         free_in_slab(use, span, block);
 }
@@ -170,7 +170,7 @@ static void free_plain(struct mole_use *use, struct mole_span *span, void *block
 static mole_slow void free_guarded(struct mole_use *use, struct mole_span *span,
                                    void *block)
 {
-    void *before = mole_guarding_begin(span->heap);
+    void *before = mole_guarding_begin(use->heap);
     mole_guarding_died(span, block);
     free_plain(use, span, block);
     mole_guarding_end(before);
@@ -178,25 +178,29 @@ static mole_slow void free_guarded(struct mole_use *use, struct mole_span *span,
 
 static void free_inside(struct mole_use *use, struct mole_span *span, void *block)
 {
-    if (unlikely(span->heap->checks))
+    if (unlikely(use->heap->checks))
         free_guarded(use, span, block);
     else
         free_plain(use, span, block);
 }
 
 /* To free the block with: its slab's cache if the thread owns that, else its own. */
-static struct mole_tcache *cache_for(const struct mole_span *span)
+static struct mole_tcache *cache_for(const struct mole_span *span, struct mole_heap *heap)
 {
     bool is_slab = span->kind == MOLE_SPAN_SLAB;
-    if (is_slab && mole_thread_owns(span->owner))
-        return (struct mole_tcache *)(void *)span->owner;
-    return (is_slab ? mole_thread_cache_to_free : mole_thread_cache_at_hand)(span->heap);
+    struct mole_owner *owner = mole_span_owner(span);
+    if (is_slab && mole_thread_owns(owner))
+        return (struct mole_tcache *)(void *)owner;
+    return (is_slab ? mole_thread_cache_to_free : mole_thread_cache_at_hand)(heap);
 }
 
 bool mole_block_free(struct mole_span *span, void *block, unsigned how)
 {
+    struct mole_heap *heap = mole_span_heap(span);
+    if (unlikely(heap == &mole_heap_nobody)) /* by now */
+        return false;
     struct mole_use use =
-        mole_thread_begin_with(span->heap, cache_for(span), how & MOLE_BLOCK_UNGATED);
+        mole_thread_begin_with(heap, cache_for(span, heap), how & MOLE_BLOCK_UNGATED);
     /* The call may have waited for whoever had the heap, and may have freed the block. */
     bool is_live = mole_block_find(use.heap, block) == span;
     if (likely(is_live))
@@ -210,7 +214,7 @@ static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
 {
     bool is_large = span->kind == MOLE_SPAN_LARGE;
     size_t room = is_large ? span->room : span->block_bytes;
-    bytes = mole_guard_padded(span->heap, bytes);
+    bytes = mole_guard_padded(mole_span_heap(span), bytes);
     if (bytes > room)
         return false;
     if (how & MOLE_BLOCK_IN_PLACE)
@@ -227,8 +231,8 @@ static void resize_here(struct mole_span *span, const void *block, size_t bytes)
         return;
     }
     size_t index;
-    check(mole_span_index(span, block, &index));
-    mole_exact_set(span, index, bytes);
+    if (likely(mole_span_index(span, block, &index) && index < span->capacity))
+        mole_exact_set(span, index, bytes);
 }
 
 /* A new block for one of `old` bytes, with room for more if it grows. */
@@ -300,19 +304,14 @@ static void release(struct mole_use *use, struct mole_block_rest *rest)
         mole_arena_give(&rest->heap->arena, use->slots, rest->run);
 }
 
-/* Whether the block may get another address. */
-static bool may_move(const struct mole_span *span, size_t bytes, unsigned how)
-{
-    return !stays(span, bytes, how) && !(how & MOLE_BLOCK_IN_PLACE);
-}
-
-static struct mole_use begin_resize(const struct mole_span *span, size_t bytes,
-                                    unsigned how)
+static struct mole_use begin_resize(const struct mole_span *span, struct mole_heap *heap,
+                                    size_t bytes, unsigned how)
 {
     bool passes = how & MOLE_BLOCK_UNGATED;
-    if (span->kind == MOLE_SPAN_FIXED || may_move(span, bytes, how))
-        return mole_thread_begin(span->heap, passes);
-    return mole_thread_begin_with(span->heap, mole_thread_cache(span->heap), passes);
+    bool may_move = !stays(span, bytes, how) && !(how & MOLE_BLOCK_IN_PLACE);
+    if (span->kind == MOLE_SPAN_FIXED || may_move)
+        return mole_thread_begin(heap, passes);
+    return mole_thread_begin_with(heap, mole_thread_cache(heap), passes);
 }
 
 /* Of a heap whose blocks have guards: they go with the block, or are written anew. */
@@ -349,8 +348,7 @@ static void *resize_inside(struct mole_use *use, struct mole_span *span, void *b
 static void *try_resize(struct mole_span *span, void *block, size_t bytes, unsigned how,
                         struct mole_block_rest *rest, bool is_whole)
 {
-    *rest = (struct mole_block_rest){.heap = span->heap};
-    struct mole_use use = begin_resize(span, bytes, how);
+    struct mole_use use = begin_resize(span, rest->heap, bytes, how);
     void *at = resize_inside(&use, span, block, bytes, how, rest);
     if (is_whole)
         release(&use, rest);
@@ -361,7 +359,10 @@ static void *try_resize(struct mole_span *span, void *block, size_t bytes, unsig
 static void *resize(struct mole_span *span, void *block, size_t bytes, unsigned how,
                     struct mole_block_rest *rest, bool is_whole)
 {
-    struct mole_heap *heap = span->heap;
+    struct mole_heap *heap = mole_span_heap(span);
+    *rest = (struct mole_block_rest){.heap = heap};
+    if (unlikely(heap == &mole_heap_nobody))
+        return NULL; /* it is freed by now */
     void *at = try_resize(span, block, bytes, how, rest, is_whole);
     if (unlikely(!at) && stop_to_try(heap, bytes, how)) {
         at = try_resize(span, block, bytes, how, rest, is_whole);
@@ -390,7 +391,7 @@ void mole_block_resize_end(struct mole_block_rest *rest, unsigned how)
     if (!rest->span && !rest->run)
         return;
     struct mole_tcache *cache =
-        rest->span ? cache_for(rest->span) : mole_thread_cache(rest->heap);
+        rest->span ? cache_for(rest->span, rest->heap) : mole_thread_cache(rest->heap);
     struct mole_use use =
         mole_thread_begin_with(rest->heap, cache, how & MOLE_BLOCK_UNGATED);
     release(&use, rest);

@@ -5,6 +5,7 @@
 
 #include "arena/corruption.h"
 #include "arena/guard.h"
+#include "arena/late.h"
 #include "arena/span_map.h"
 
 /*
@@ -57,7 +58,7 @@ void mole_guarding_end(void *before)
 void mole_guarding_check(const struct mole_span *span, void *block)
 {
     if (!mole_guard_is_whole(span, block))
-        mole_corruption_found(span->heap, block, "written to behind its end");
+        mole_corruption_found(mole_span_heap(span), block, "written to behind its end");
 }
 
 void mole_guarding_born(struct mole_heap *heap, void *block, size_t bytes, bool zero)

@@ -166,7 +166,7 @@ void mole_large_cache_free(struct mole_tcache *cache, struct mole_pool_slots *sl
 /* Under the arena's lock: the span's run, which is in no heap any more. */
 static struct mole_run *take_apart(struct mole_arena *arena, struct mole_span *span)
 {
-    struct mole_run *run = span->run;
+    struct mole_run *run = mole_span_run(span);
     mole_span_unmap(span);
     mole_arena_unlink(arena, run);
     return run;
@@ -281,7 +281,7 @@ static void put_back(struct hand *hand)
         uintptr_t then = (uintptr_t)span | (is_clean ? MOLE_LARGE_CLEAN : MOLE_LARGE_OLD);
         if (cas_acq_rel(hand->slot[hand->count], &kept, then)) /* HB-LARGE-2 */
             continue;
-        struct mole_run *run = span->run; /* HB-LARGE-3: its heap has ended */
+        struct mole_run *run = mole_span_run(span); /* HB-LARGE-3: its heap has ended */
         mole_span_give(span);
         run->is_zero = is_clean ? MOLE_RUN_EMPTIED : 0;
         mole_pool_give(NULL, run);

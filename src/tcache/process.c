@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "arena/census.h"
+#include "arena/group.h"
 #include "arena/hold.h"
 #include "arena/region.h"
 #include "arena/rejoin.h"
@@ -111,6 +112,8 @@ static void in_child_of_fork(void)
     bool was_alone = mole_thread_is_alone();
     mole_purger_forget();
     mole_region_repair();
+    if (!was_alone)
+        mole_group_repair();
     mole_rejoin_repair();
     mole_hold_repair();
     for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))

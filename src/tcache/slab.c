@@ -182,7 +182,7 @@ struct mole_span *mole_slab_create(struct mole_tcache *cache,
 struct mole_run *mole_slab_take_apart(struct mole_tcache *cache, struct mole_span *span)
 {
     mole_slab_arm(cache, span, 0);
-    struct mole_run *run = span->run;
+    struct mole_run *run = mole_span_run(span);
     uint32_t pages = span->pages;
     int page = (int)((span->base - run->base) / MOLE_PAGE);
     if (cache->slabs[span->class] > 0)

@@ -25,7 +25,7 @@ static bool claim(struct mole_span *span)
 static void take_run(struct mole_heap *heap, struct mole_span *span,
                      struct mole_run **loot)
 {
-    struct mole_run *run = span->run;
+    struct mole_run *run = mole_span_run(span);
     sub_rlx(&heap->returned_a, 1);
     mole_usage_note_theft(heap, span);
     mole_span_unmap(span);

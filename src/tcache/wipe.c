@@ -98,7 +98,7 @@ static void wipe_rest(struct mole_tcache *cache, struct mole_pool_slots *slots)
     struct mole_heap *heap = cache->owner.heap;
     for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
         struct mole_span *span = cache->current[class];
-        if (span->run != heap->home)
+        if (mole_span_run(span) != heap->home)
             mole_slab_drop_current(cache, class);
     }
     drop_lists(cache);

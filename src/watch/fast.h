@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "arena/exact.h"
+#include "arena/late.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 #include "spy/fast.h"
@@ -98,7 +100,7 @@ mole_hot void *mole_fast_alloc(const struct mole_spy_view *view,
 mole_hot bool mole_fast_finds(const struct mole_span *span, const void *key,
                               struct mole_spy_block *block, size_t *index)
 {
-    struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)mole_span_owner(span);
     if (unlikely(load_rlx(&cache->owner.spied_key_a) != key ||
                  !mole_span_index(span, block->block, index) ||
                  (key != MOLE_MALLOC_KEY && span->class == MOLE_CLASS_LAST)))
@@ -133,11 +135,11 @@ mole_hot bool mole_fast_free(const struct mole_spy_view *view, struct mole_span 
                              void *key, const struct mole_spy_block *gone, size_t index,
                              unsigned how)
 {
-    struct mole_tcache *cache = (struct mole_tcache *)(void *)span->owner;
+    struct mole_tcache *cache = (struct mole_tcache *)(void *)mole_span_owner(span);
     mole_spy_freed_fast(view, mole_fast_spied(cache, key), gone->block, gone->bytes);
     mole_forget(span);
     mole_forget(index);
-    cache = (struct mole_tcache *)(void *)span->owner;
+    cache = (struct mole_tcache *)(void *)mole_span_owner(span);
     mole_tcache_enter(cache);
     if (unlikely(load_acq(&cache->owner.spied_key_a) != key || /* HB-GATE-2 */
                  !mole_span_entry_is_live(load_rlx(&span->entry_a[index])))) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "watch/watch.h"
 
+#include "arena/late.h"
 #include "arena/mode.h"
 #include "arena/span_map.h"
 #include "tcache/process.h"
@@ -19,8 +20,8 @@ static struct mole_spy_block seen(const struct mole_span *span, void *block)
 {
     if (span->kind == MOLE_SPAN_LARGE && span->mark)
         return (struct mole_spy_block){block, span->marked_bytes, span->mark};
-    size_t bytes = span->heap->is_sized ? mole_span_bytes(span, block)
-                                        : mole_block_room(span, block);
+    size_t bytes = mole_span_heap(span)->is_sized ? mole_span_bytes(span, block)
+                                                  : mole_block_room(span, block);
     return (struct mole_spy_block){block, bytes, MOLE_SPY_NO_MARK};
 }
 
@@ -122,7 +123,7 @@ static bool is_marked(const struct mole_span *span)
 
 bool mole_watch_free(struct mole_span *span, void *block, unsigned how)
 {
-    struct mole_heap *heap = span->heap;
+    struct mole_heap *heap = mole_span_heap(span);
     bool is_spied = mole_mode_of(heap) & MOLE_MODE_SPIED;
     if (MOLE_HAS_SPIES && unlikely(is_spied || is_marked(span))) {
         /* What spies are told should come true: wait at the gate, and look, before. */
@@ -157,7 +158,7 @@ static void *resize_marked(struct mole_span *span, const struct mole_spy_block *
 static mole_slow void *resize_watched(struct mole_span *span, void *block, size_t bytes,
                                       unsigned how)
 {
-    struct mole_heap *heap = span->heap;
+    struct mole_heap *heap = mole_span_heap(span);
     struct mole_spied spied = mole_watch_spied(heap);
     if (!may(heap, bytes))
         return NULL;
@@ -175,7 +176,7 @@ static mole_slow void *resize_watched(struct mole_span *span, void *block, size_
 
 void *mole_watch_resize(struct mole_span *span, void *block, size_t bytes, unsigned how)
 {
-    if (unlikely(is_watched(span->heap) || is_marked(span)))
+    if (unlikely(is_watched(mole_span_heap(span)) || is_marked(span)))
         return resize_watched(span, block, bytes, how);
     return mole_block_resize(span, block, bytes, how);
 }

@@ -15,7 +15,6 @@ enum { COUNT = 400, GARBAGE = 0xE7 };
 
 static HANDLE heap;
 static void *blocks[COUNT];
-static char *records; /* the mapping of all records */
 
 static size_t bytes_of(size_t index)
 {
@@ -27,22 +26,10 @@ static char *region(void)
     return (char *)mole_map.base; // NOLINT(performance-no-int-to-ptr)
 }
 
-/* Where records begin: a record's place in the mapping tells. */
-static void find_records(void)
-{
-    struct mole_meta_stack stack = {.head_a = 0};
-    struct mole_meta *record = mole_meta_take(MOLE_META_HEAP, MOLE_CACHE_LINE);
-    require(record != NULL, "no memory for a record");
-    mole_meta_push(&stack, record);
-    records =
-        (char *)record - (uint32_t)load_rlx(&stack.head_a) * (size_t)MOLE_CACHE_LINE;
-}
-
 /* A heap with blocks of many sizes; every third is free again. */
 static void begin(void)
 {
     stop_passes();
-    find_records();
     heap = create_heap(0);
     for (size_t i = 0; i < COUNT; i++)
         blocks[i] = take(heap, 0, bytes_of(i));
@@ -67,6 +54,11 @@ static struct copy copy_of(const void *start, size_t size)
     return copy;
 }
 
+static struct copy copy_of_part(enum mole_meta_part part)
+{
+    return copy_of(mole_meta_start(part), mole_meta_committed(part));
+}
+
 static void require_same(const struct copy *copy, const char *what)
 {
     for (size_t at = 0; at < copy->size; at++)
@@ -77,10 +69,12 @@ Test(overflow, garbage_in_all_pages_of_a_heap_reaches_no_bookkeeping)
 {
     begin();
     size_t pages = mole_region_taken() / MOLE_PAGE;
-    struct copy record_copy = copy_of(records, mole_meta_committed());
+    struct copy record_copy = copy_of_part(MOLE_META_RECORDS);
+    struct copy span_copy = copy_of_part(MOLE_META_PAGES);
     struct copy map_copy = copy_of(mole_map.table, pages * sizeof *mole_map.table);
     memset(region(), GARBAGE, pages * MOLE_PAGE);
     require_same(&record_copy, "a record");
+    require_same(&span_copy, "a span");
     require_same(&map_copy, "the span map");
     for (size_t i = 0; i < COUNT; i++) {
         SIZE_T bytes = HeapSize(heap, 0, blocks[i]);
@@ -165,7 +159,8 @@ Test(overflow, no_bookkeeping_lies_within_a_page_of_any_block)
     require_far(inside(heap)->home, "a run's record");
     require_far(mole_thread_slots(), "a thread's record");
     require_far(mole_map.table, "the span map");
-    require_far(records, "the first record");
-    require_far(records + mole_meta_reserved(), "the last record");
+    require_far(mole_meta_start(MOLE_META_RECORDS), "the first record");
+    require_far(mole_meta_start(MOLE_META_RECORDS) + mole_meta_reserved(),
+                "the last record");
     require_far(&mole_map, "a variable");
 }

@@ -244,7 +244,8 @@ static void meet_all(void)
  */
 static size_t held_bytes(void)
 {
-    return mole_region_taken() + mole_meta_committed();
+    return mole_region_taken() + mole_meta_committed(MOLE_META_RECORDS) +
+           mole_meta_committed(MOLE_META_PAGES);
 }
 
 static void tear_down(void)

@@ -106,7 +106,8 @@ static void fork_check_slab(struct mole_heap *heap, struct mole_run *run,
                             struct mole_span *span, bool is_first)
 {
     mole_span_check(span);
-    fork_expect(span->heap == heap && span->run == run, "a slab of another heap or run");
+    fork_expect(span->heap == heap && mole_span_run(span) == run,
+                "a slab of another heap or run");
     for (uint32_t page = 0; page < span->pages; page++)
         fork_expect(mole_span_map_find(span->base + page * MOLE_PAGE) == span,
                     "page %u of a slab of %u is not in the map", page, span->pages);

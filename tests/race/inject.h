@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 
 #include "arena/bins.h"
+#include "arena/group.h"
 #include "arena/hands.h"
 #include "arena/region.h"
 #include "arena/span_map.h"
@@ -53,7 +54,9 @@ struct scenario {
 
 /* What molehill holds when a run is over. */
 struct figures {
-    size_t known;            /* bytes of records of runs and spans that were found */
+    size_t known;            /* bytes of records of runs that were found, and of groups */
+    size_t span_bytes;       /* bytes of records of spans that were found */
+    size_t lost_spans;       /* bytes of others */
     size_t others;           /* bytes of the other records in use */
     size_t chunks;           /* handed out since the start */
     size_t free_chunks;      /* in the pool */
@@ -96,7 +99,7 @@ static void add_run(const struct mole_run *run, struct figures *figures)
         const struct mole_span *span = mole_span_map_find(run->base + page * MOLE_PAGE);
         if (span != last && span != &mole_span_nobody) {
             figures->spans++;
-            figures->known += mole_meta_bytes(&span->meta);
+            figures->span_bytes += mole_group_record_bytes(span->group);
         }
         last = span;
     }
@@ -136,6 +139,9 @@ static struct figures take_figures(void)
                 add_run(run, &figures);
     add_pool(&figures);
     figures.chunks = mole_region_taken() / MOLE_CHUNK;
+    struct mole_group_figures groups = mole_group_figures();
+    figures.lost_spans = groups.used_bytes - figures.span_bytes;
+    figures.known += groups.groups * MOLE_CACHE_LINE;
     figures.others = mole_meta_ever() - mole_meta_free() - figures.known;
     return figures;
 }
@@ -284,9 +290,10 @@ static void print_figures(const char *what, const struct figures *figures)
 {
     printf(
         "%s: %zu chunks, of them %zu in %zu runs of heaps, %zu free, %zu runs lost; %zu "
-        "spans; %zu bytes of records of runs and spans, %zu of others\n",
+        "spans, %zu bytes of others; %zu bytes of records of runs, %zu of others\n",
         what, figures->chunks, figures->run_chunks, figures->runs, figures->free_chunks,
-        figures->lost, figures->spans, figures->known, figures->others);
+        figures->lost, figures->spans, figures->lost_spans, figures->known,
+        figures->others);
 }
 
 /*
@@ -300,6 +307,7 @@ static bool is_as_good(const struct figures *figures, const struct figures *want
     size_t missing = figures->chunks - figures->run_chunks - figures->free_chunks;
     return missing <= figures->lost * MOST_LOST &&
            figures->others == wanted->others + figures->lost * sizeof(struct mole_run) &&
+           figures->lost_spans == wanted->lost_spans &&
            figures->run_chunks <= wanted->run_chunks + 2 &&
            figures->spans <= wanted->spans + 2;
 }

@@ -48,7 +48,7 @@ static void build(DWORD flags)
     for (size_t i = 0; i < MOLE_KEEP_AFTER; i++)
         expect(HeapFree(heap, 0, HeapAlloc(heap, 0, 64)), "HeapFree failed");
     take();
-    run = mole_span_map_find(held[0])->run;
+    run = mole_span_run(mole_span_map_find(held[0]));
 }
 
 /* One span is kept: new, or old, so that the next pass gives its pages back. */

@@ -22,7 +22,7 @@ enum {
     SCENARIO_OWNER_STEPPED =
         2,               /* the structure's owner is stopped, not one that calls on it */
     SCENARIO_COARSE = 4, /* act at every fifth stop */
-    SCENARIO_MOST = 40,
+    SCENARIO_MOST = 44,
     SCENARIO_MOST_RUNS = 1000,
     SCENARIO_LEAST_ACTS = 8,
 };

@@ -65,7 +65,7 @@ Test(audit, a_disturbed_descriptor_is_seen)
 Test(audit, a_disturbed_list_of_runs_is_seen)
 {
     begin();
-    struct mole_run *run = span_of(small)->run;
+    struct mole_run *run = mole_span_run(span_of(small));
     struct mole_run *home = inner->home;
     DISTURB(run->free_pages, run->free_pages ^ 1, true);
     DISTURB(home->chunks, 1u << 30, false);

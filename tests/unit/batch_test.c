@@ -264,6 +264,7 @@ static const char *free_as_a_rival(struct worker *worker)
         for (unsigned turns = 0; atomic_load(&rivals.arrived) < 2 * (i + 1); turns++)
             if (turns > 1000)
                 mole_thread_yield();
+        rivals.caches[worker->index].owner.heap = span->heap;
         freed += mole_tcache_free_remote(&rivals.caches[worker->index], span, index);
     }
     mole_tcache_flush(&rivals.caches[worker->index]);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "arena/group.h"
 #include "arena/hold.h"
 #include "arena/mode.h"
 #include "os/barrier.h"
@@ -39,7 +40,7 @@ static struct seen {
     size_t runs;      /* at the start of one */
     size_t most_runs; /* that went in one */
     uint64_t gives;
-    size_t free_bytes; /* of records */
+    size_t span_bytes; /* of records */
     uint64_t began;
     uint64_t ended;
     bool has_given; /* runs or records, in a pause */
@@ -66,13 +67,13 @@ static void see_pause(unsigned modes)
         seen.is_held &= !is_free;
         seen.runs = count_runs(heap);
         seen.gives = mole_pool_gives();
-        seen.free_bytes = mole_meta_free();
+        seen.span_bytes = mole_group_figures().used_bytes;
     } else if (!is_paused && seen.is_paused) {
         size_t gone = seen.runs - count_runs(heap);
         seen.ended = now;
         seen.most_runs = gone > seen.most_runs ? gone : seen.most_runs;
-        seen.has_given |=
-            mole_pool_gives() != seen.gives || mole_meta_free() != seen.free_bytes;
+        seen.has_given |= mole_pool_gives() != seen.gives ||
+                          mole_group_figures().used_bytes != seen.span_bytes;
     }
     seen.is_paused = is_paused;
 }

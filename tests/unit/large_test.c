@@ -184,8 +184,8 @@ Test(large, growth_takes_the_very_pages_along)
         require(grown != NULL && grown != old, "%zu bytes did not move", bytes);
         require(stamp_is_intact(grown, bytes, bytes), "%zu bytes changed", bytes);
         require(is_all(old, bytes, 0), "%zu bytes were copied, not moved", bytes);
-        require(span->run->seam * (size_t)MOLE_PAGE == bytes, "the seam is at page %u",
-                span->run->seam);
+        require(mole_span_run(span)->seam * (size_t)MOLE_PAGE == bytes,
+                "the seam is at page %u", mole_span_run(span)->seam);
     }
 }
 
@@ -220,7 +220,7 @@ Test(large, an_aligned_block_of_no_bytes_lies_in_its_run)
     for (size_t align = MOLE_CHUNK; align <= (size_t)16 * MIB; align *= 2)
         for (int turn = 0; turn < 8; turn++) {
             char *block = alloc(0, align, false);
-            const struct mole_run *run = span_of(block)->run;
+            const struct mole_run *run = mole_span_run(span_of(block));
             require(block < run->base + (size_t)run->chunks * MOLE_CHUNK,
                     "aligned to %zu, it begins where its run ends", align);
             if (turn % 3) /* let runs begin at odd chunks and at even ones */

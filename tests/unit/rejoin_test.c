@@ -188,7 +188,7 @@ Test(rejoin, records_of_joined_runs_are_used_for_split_ones)
     begin_taken();
     give(0, CHUNKS - 1);
     mole_pool_give(NULL, take_run(CHUNKS));
-    size_t committed = mole_meta_committed();
+    size_t committed = mole_meta_committed(MOLE_META_RECORDS);
     for (size_t times = 0; times < 3000; times++) {
         for (size_t i = 0; i < CHUNKS; i++)
             runs[i] = take_run(1);
@@ -197,8 +197,9 @@ Test(rejoin, records_of_joined_runs_are_used_for_split_ones)
     }
     require(mole_rejoin_count() >= 3000, "it was joined %zu times only",
             (size_t)mole_rejoin_count());
-    require(mole_meta_committed() == committed, "records took %zu bytes more",
-            mole_meta_committed() - committed);
+    require(mole_meta_committed(MOLE_META_RECORDS) == committed,
+            "records took %zu bytes more",
+            mole_meta_committed(MOLE_META_RECORDS) - committed);
 }
 
 Test(rejoin, what_cannot_be_had_is_looked_for_once)

@@ -182,8 +182,8 @@ Test(slab, returned_pages_of_a_run_are_used_again)
     void *anchor = take(heap, 0, 1000); /* keeps the run in use */
     size_t capacity = fill_slab(64);
     struct mole_span *span = span_of(blocks[0]);
-    struct mole_run *run = span->run;
-    require(span_of(anchor)->run == run, "the anchor is in another run");
+    struct mole_run *run = mole_span_run(span);
+    require(mole_span_run(span_of(anchor)) == run, "the anchor is in another run");
     int page = (int)((span->base - run->base) / MOLE_PAGE);
     require(!(run->free_pages & 1 << page), "a page in use is called free");
     for (size_t i = 0; i < capacity; i++)
@@ -228,10 +228,10 @@ Test(slab, a_cut_run_goes_when_all_its_pages_are_free)
         blocks[i] = take(heap, 0, 1024);
     struct mole_run *run = NULL;
     for (size_t i = 0; i < COUNT && !run; i++)
-        if (span_of(blocks[i])->run != inside(heap)->home &&
+        if (mole_span_run(span_of(blocks[i])) != inside(heap)->home &&
             span_of(blocks[i]) != cache->current[span_of(blocks[i])->class] &&
             span_of(blocks[i])->run != cache->current[span_of(blocks[i])->class]->run)
-            run = span_of(blocks[i])->run;
+            run = mole_span_run(span_of(blocks[i]));
     require(run != NULL, "all is in the home run");
     for (size_t i = 0; i < COUNT; i++)
         give_back(heap, blocks[i]);
@@ -262,7 +262,8 @@ Test(slab, one_of_large_blocks_has_a_run_of_its_own)
     begin();
     struct mole_span *span = span_of(take(heap, 0, 20000));
     require(span->class == CLASS_20480 && span->kind == MOLE_SPAN_SLAB, "no slab");
-    require(!span->run->is_cut && span->base == span->run->base, "it shares a run");
+    require(!mole_span_run(span)->is_cut && span->base == mole_span_run(span)->base,
+            "it shares a run");
     require(span->capacity >= 8, "it has room for %u blocks", span->capacity);
 }
 
@@ -350,7 +351,7 @@ Test(slab, destroy_takes_it_out_of_the_map_and_frees_its_pages)
     struct mole_span *span = mole_slab_create(cache, NULL, 0);
     require(span && is_mapped(span->base), "no slab");
     char *base = span->base;
-    uint16_t free_pages = span->run->free_pages;
+    uint16_t free_pages = mole_span_run(span)->free_pages;
     mole_slab_destroy(cache, NULL, span);
     require(!is_mapped(base), "it is in the map");
     require(inside(heap)->home->free_pages != free_pages, "its page is not free");

@@ -241,7 +241,7 @@ Test(span, a_slab_made_of_a_used_record_forgets_what_it_was)
     struct mole_span *span = slab_of(CLASS_64, 1);
     require(mole_span_carve(span), "nothing was carved");
     take_all(span);
-    struct mole_run *run = span->run;
+    struct mole_run *run = mole_span_run(span);
     char *base = span->base;
     struct mole_owner *owner = span->owner;
     span->dirty = 1;
@@ -269,7 +269,7 @@ Test(span, a_record_of_a_destroyed_heaps_slab_has_no_live_block)
     const unsigned large = mole_size_class_of(8192), small = mole_size_class_of(4096);
     struct mole_span *span = slab_of(small, 16);
     struct mole_owner *owner = span->owner;
-    struct mole_run *run = span->run;
+    struct mole_run *run = mole_span_run(span);
     while (mole_span_carve(span))
         take_all(span);
     require(mole_span_live_count(span) == 16, "%zu blocks", mole_span_live_count(span));

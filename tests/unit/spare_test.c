@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/spare.h"
 
+#include "arena/group.h"
 #include "arena/mode.h"
 #include "arena/region.h"
 #include "unit.h"
@@ -156,11 +157,11 @@ Test(spare, there_are_so_many_of_a_kind)
     begin();
     for (size_t i = 0; i < COUNT; i++)
         heaps[i] = create_heap(0);
-    size_t free = mole_meta_free();
+    size_t used = mole_group_figures().used_bytes;
     for (size_t i = 0; i < COUNT; i++)
         destroy_heap(heaps[i]);
     require(spares() == MOLE_SPARES, "%zu are kept", spares());
-    require(mole_meta_free() > free, "the others were not given back");
+    require(mole_group_figures().used_bytes < used, "the others were not given back");
 }
 
 static const char *destroy_it(struct worker *worker)

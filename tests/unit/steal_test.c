@@ -137,7 +137,7 @@ static const char *free_and_leave(struct worker *worker)
 Test(steal, another_threads_refill_uses_the_stolen_run)
 {
     begin();
-    struct mole_run *run = span_of(blocks[0][0])->run;
+    struct mole_run *run = mole_span_run(span_of(blocks[0][0]));
     run_workers(1, free_and_leave, NULL);
     require(mole_steal(inside(heap), mole_thread_slots()) == 1, "nothing was stolen");
     require(mole_pool_take(mole_thread_slots(), 1) == run, "the pool gave another run");

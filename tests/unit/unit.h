@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "arena/exact.h"
 #include "arena/inbox.h"
 #include "arena/span_map.h"
 #include "tcache/process.h"
@@ -128,6 +129,7 @@ static inline void free_into(struct mole_tcache *others, const void *block)
 {
     size_t index;
     require(mole_span_index(span_of(block), block, &index), "no index");
+    others->owner.heap = span_of(block)->heap;
     require(mole_tcache_free_remote(others, span_of(block), index), "it is not live");
     require(others->batch[span_of(block)->class].span == span_of(block), "in no batch");
 }

@@ -65,7 +65,7 @@ static void live_again(void)
     }
     for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1) {
         struct mole_span *span = cache->current[class];
-        require(span == &mole_tcache_none || span->run == record->home,
+        require(span == &mole_tcache_none || mole_span_run(span) == record->home,
                 "a current slab is in no run of the heap's");
         require(!cache->partial[class], "class %u has a list", class);
         require(cache->slabs[class] == (span != &mole_tcache_none),
