@@ -37,8 +37,9 @@ def count_instructions(target, command):
 
 
 def per_pair(target, programs, options):
-    """Two lengths of the same run, so that starting up and filling caches cancel out."""
-    counts = [count_instructions(target, [
+    """Two lengths of the same run, so that filling caches cancels out. Only the workload's own
+    function is counted: starting up and printing differ by some hundred from run to run."""
+    counts = [count_instructions(target, ['--toggle-collect=run',
         programs / f'pair-{target.build}', 'pair', target.name, '1', str(ops), *options,
         *target.options, 'reps=1', 'warmup=0']) for ops in PAIR_OPS]
     return (counts[1] - counts[0]) / (PAIR_OPS[1] - PAIR_OPS[0])
