@@ -26,7 +26,7 @@ mole_hot unsigned mole_size_class_of(size_t bytes)
     size_t last = bytes - 1;
     if (last < 128)
         return (unsigned)(last >> 4);
-    unsigned octave = 63u - (unsigned)__builtin_clzl(last); /* 7..14 */
+    unsigned octave = 63u ^ (unsigned)__builtin_clzl(last); /* 7..14, one instruction */
     return 8 * (octave - 7) + (unsigned)(last >> (octave - 3));
 }
 

@@ -122,8 +122,8 @@ static __attribute__((noinline)) void *alloc_next(size_t bytes, struct mole_tcac
 }
 
 /*
- * Requests above the direct sizes that still come from slabs: one step longer, inside of
- * an operation.
+ * Requests above the direct sizes that still come from slabs, inside of an operation. The
+ * limit is in a register, else bsr, which is to write to that, waits for the last free.
  */
 static __attribute__((noinline)) void *alloc_medium(size_t bytes,
                                                     struct mole_tcache *cache)
