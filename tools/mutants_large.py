@@ -85,6 +85,10 @@ MUTANTS = [
          "        if (unlikely(!rest->run) && mole_compact_in_need(use, bytes))\n",
          "        if (0)\n"),
     ], ["unit/compact_need"]),
+    ("in_need_of_room_to_grow", "room for growth is worth what the cache keeps", [
+        ("src/tcache/block.c", "try_alloc(use, class, roomy, MOLE_ALIGN, false) : NULL;",
+         "alloc_inside(use, roomy, MOLE_ALIGN, how) : ((void)class, NULL);"),
+    ], ["unit/compact_need"]),
     ("in_need_of_too_much", "a request beyond all there is empties the cache", [
         in_need("    if (bytes > mole_region_reserved())\n        return false;\n",
                 "    (void)bytes;\n"),

@@ -235,12 +235,13 @@ static void resize_here(struct mole_span *span, const void *block, size_t bytes)
         mole_exact_set(span, index, bytes);
 }
 
-/* A new block for one of `old` bytes, with room for more if it grows. */
+/* A new block for one of `old` bytes; if it grows with room for more, while there is. */
 static void *alloc_to_move(struct mole_use *use, size_t old, size_t bytes, unsigned how)
 {
     bool is_plain = !use->heap->checks && !use->heap->fixed && !how;
     size_t roomy = is_plain ? mole_size_class_roomy(old, bytes) : bytes;
-    void *to = roomy > bytes ? alloc_inside(use, roomy, MOLE_ALIGN, how) : NULL;
+    unsigned class = mole_size_class_of(roomy); /* it has one if it is roomy */
+    void *to = roomy > bytes ? try_alloc(use, class, roomy, MOLE_ALIGN, false) : NULL;
     if (!to)
         return alloc_inside(use, bytes, MOLE_ALIGN, how);
     resize_here(mole_span_map_find(to), to, bytes);

@@ -94,6 +94,24 @@ Test(compact_need, a_large_block_grows_into_empty_slabs)
     require(is_all(block, ONE, 7), "its bytes have changed");
 }
 
+/* Room for growth is not worth what the cache keeps. */
+Test(compact_need, a_block_that_moves_takes_what_there_is)
+{
+    enum { BEFORE = 5000, AFTER = BEFORE + 900, ROOMY = BEFORE + BEFORE / 4 };
+    begin(0);
+    void *block = take(heap, 0, BEFORE), *other = take(heap, 0, AFTER);
+    require(mole_size_class_of(AFTER) < mole_size_class_of(ROOMY) &&
+                cache->current[mole_size_class_of(ROOMY)] == &mole_tcache_none,
+            "there is room for growth");
+    use_up_memory();
+    free_slabs();
+    uint32_t kept = cache->empty_pages;
+    block = HeapReAlloc(heap, 0, block, AFTER);
+    require(block && span_of(block) == span_of(other), "it is elsewhere");
+    require(cache->empty_pages == kept, "%u pages are kept, %u were", cache->empty_pages,
+            kept);
+}
+
 /* A cache keeps a large block's span for the next one of that size. */
 Test(compact_need, a_large_block_is_made_of_a_larger_one_that_is_kept)
 {
@@ -174,4 +192,28 @@ Test(compact_need, what_is_refused_anyway_leaves_all_as_it_is)
     uint32_t kept = cache->empty_pages;
     void *none = HeapAlloc(heap, 0, mole_region_reserved() + 1);
     require(!none && cache->empty_pages == kept, "%u pages are kept", cache->empty_pages);
+}
+
+/* Ended threads' caches are adopted each time room is made, and that happens once. */
+Test(compact_need, a_block_that_cannot_move_makes_room_once)
+{
+    enum { BEFORE = 2000, AFTER = 2200, ROOMY = BEFORE + BEFORE / 4 };
+    static const size_t all[] = {MOLE_SLAB_MAX, AFTER, ROOMY};
+    void *none = NULL, *left = NULL;
+    begin(0);
+    void *block = take(heap, 0, BEFORE);
+    run_workers(1, take_and_end, &left);
+    use_up_memory();
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        do
+            none = HeapAlloc(heap, 0, all[i]);
+        while (none);
+    uint64_t adoptions = mole_heap_adoptions();
+    none = HeapAlloc(heap, 0, AFTER);
+    uint64_t once = mole_heap_adoptions() - adoptions;
+    require(!none && once, "there is memory, or no cache is up for adoption");
+    none = HeapReAlloc(heap, 0, block, AFTER);
+    uint64_t moved = mole_heap_adoptions() - adoptions - once;
+    require(!none && moved == once, "%zu adoptions, not %zu", (size_t)moved,
+            (size_t)once);
 }
