@@ -4,6 +4,7 @@
 # Arguments of mutants.Test.
 TESTS = {
     "unit/compact_need": ("plain", "tests/unit/compact_need_test.c"),
+    "need_step": ("plain", "tests/race/need_step.c", 120),
     "unit/large_cache": ("plain", "tests/unit/large_cache_test.c", 60),
     "unit/large_buffers": ("plain", "tests/unit/large_buffers_test.c"),
     "large_step": ("plain", "tests/race/large_step.c", 240),
@@ -89,6 +90,17 @@ MUTANTS = [
         ("src/tcache/block.c", "try_alloc(use, class, roomy, MOLE_ALIGN, false) : NULL;",
          "alloc_inside(use, roomy, MOLE_ALIGN, how) : ((void)class, NULL);"),
     ], ["unit/compact_need"]),
+    ("in_need_entered_late", "room is made of an orphan by who looked at the gate before "
+     "the operation", [
+        ("src/tcache/refill.c",
+         "        mole_tcache_enter(cache);\n        if (mole_gate_is_shut(heap, true)) {\n",
+         "        bool is_shut = mole_gate_is_shut(heap, true);\n"
+         "        mole_tcache_enter(cache);\n        if (is_shut) {\n"),
+    ], ["need_step"]),
+    ("in_need_not_adopted", "and of one that others may adopt meanwhile", [
+        ("src/tcache/refill.c", "        if (!mole_heap_adopt_one(owner, thread))\n",
+         "        if (load_rlx(&owner->thread_a) != MOLE_ORPHAN)\n"),
+    ], ["need_step"]),
     ("in_need_of_too_much", "a request beyond all there is empties the cache", [
         in_need("    if (bytes > mole_region_reserved())\n        return false;\n",
                 "    (void)bytes;\n"),

@@ -23,7 +23,8 @@ void mole_compact_cache(struct mole_tcache *cache, struct mole_pool_slots *slots
 /*
  * Memory is short for a block of `bytes`: give to the pool what the heap has free in the
  * caller's cache, in those without a thread, in full slabs and large spans of others.
- * False: so many bytes there never are. Inside the operation.
+ * False: so many bytes there never are. Inside the operation. Checked instruction by
+ * instruction by tests/race/need_step.c, and beside a fork by fork_step.c.
  */
 bool mole_compact_in_need(struct mole_use *use, size_t bytes) mole_must_check;
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "fork_child.h"
+#include "tcache/compact.h"
 
 static void in_heap(size_t size)
 {
@@ -158,15 +159,46 @@ static void with_loot(void)
         (void)release(place, loot[i]);
 }
 
+static void free_it(void)
+{
+    (void)release(subject.heap, subject.at);
+}
+
+static void *leave_cache(void *argument)
+{
+    for (size_t i = 0; i < LOOT; i++)
+        loot[i] = allocate(place, bytes);
+    for (size_t i = 0; i < LOOT; i++)
+        (void)release(place, loot[i]);
+    return argument;
+}
+
+/*
+ * There is some in the thread's cache and batches, in large blocks that it keeps, in a
+ * cache without a thread, and in slabs of the thread that forks.
+ */
+static void with_room(void)
+{
+    race_join(race_thread(leave_cache, NULL));
+    with_loot();
+    while (held_count > 0)
+        (void)release(place, held[--held_count]);
+    (void)release(place, allocate(place, HUGE));
+    with_theirs();
+    free_it();
+}
+
+static void make_room(void)
+{
+    struct mole_use use = mole_thread_begin(mole_heap_find(place), false);
+    race_require(mole_compact_in_need(&use, HUGE), "there is never so much");
+    mole_thread_end(&use);
+}
+
 static void alloc(void)
 {
     void *block = allocate(place, bytes);
     subject = (struct known){block, bytes, place};
-}
-
-static void free_it(void)
-{
-    (void)release(subject.heap, subject.at);
 }
 
 static void resize(void)
@@ -280,6 +312,7 @@ static const struct operation {
     {"HeapFree that hands a batch over", in_heap, 20000, with_theirs, free_it, false},
     {"HeapAlloc of a large block", in_heap, HUGE, with_hit, alloc, false},
     {"HeapFree of a large block", in_heap, HUGE, with_block, free_it, false},
+    {"room made in need", in_heap, RUN_BLOCK, with_room, make_room, false},
     {"HeapReAlloc that moves pages", in_heap, HUGE, with_cold, resize, false},
     {"HeapReAlloc that copies", in_heap, SLAB_BLOCK, with_block, resize, false},
     {"linking a run", in_heap, SMALL, with_hit, link_run, true},

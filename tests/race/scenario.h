@@ -22,8 +22,10 @@ enum {
     SCENARIO_OWNER_STEPPED =
         2,               /* the structure's owner is stopped, not one that calls on it */
     SCENARIO_COARSE = 4, /* act at every fifth stop */
+    SCENARIO_SPARSE = 8, /* or at every 293rd, of all that there are */
     SCENARIO_MOST = 44,
     SCENARIO_MOST_RUNS = 1000,
+    SCENARIO_MOST_STEPS = 20000,
     SCENARIO_LEAST_ACTS = 8,
 };
 
@@ -88,7 +90,7 @@ static void scenario_stop(void)
     if (observe)
         observe();
     else if (chosen != 0)
-        atomic_store(&scenario_link->passed_over, STEP_MOST);
+        atomic_store(&scenario_link->passed_over, SCENARIO_MOST_STEPS);
 }
 
 static void *scenario_be_the_other(void *argument)
@@ -120,9 +122,11 @@ static void scenario_run(struct step_link *link, size_t index)
 {
     present = &scenarios[index];
     report = &reports[index];
-    for (chosen = present->how & SCENARIO_ONCE;
-         chosen < SCENARIO_MOST_RUNS && !report->failures;
-         chosen += present->how & SCENARIO_COARSE ? 5 : 1) {
+    bool is_sparse = present->how & SCENARIO_SPARSE;
+    size_t step = is_sparse ? 293 : present->how & SCENARIO_COARSE ? 5 : 1;
+    size_t most = is_sparse ? (size_t)SCENARIO_MOST_STEPS : (size_t)SCENARIO_MOST_RUNS;
+    for (chosen = present->how & SCENARIO_ONCE; chosen < most && !report->failures;
+         chosen += step) {
         scenario_run_once(link);
         if (chosen > stop)
             break;
@@ -164,9 +168,9 @@ static bool scenario_step_through(struct step_tracer *tracer)
                 race_fail("the other thread is held up or dead");
                 return false;
             }
-        } while (atomic_load(&tracer->link->passed_over) < STEP_MOST &&
-                 step_once(tracer) && ++steps < STEP_MOST);
-        if (steps == STEP_MOST) {
+        } while (atomic_load(&tracer->link->passed_over) < SCENARIO_MOST_STEPS &&
+                 step_once(tracer) && ++steps < SCENARIO_MOST_STEPS);
+        if (steps == SCENARIO_MOST_STEPS) {
             race_fail("an operation has not ended after %zu instructions", steps);
             return false;
         }
