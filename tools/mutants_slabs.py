@@ -76,6 +76,13 @@ MUTANTS = [
     ("kept_unneeded", "the room is for who never needed a slab, too", [
         ("src/tcache/empties.c", "    if (pages > cache->dear_made)\n", "    if (false)\n"),
     ], ["unit/empties"]),
+    ("room_of_the_vanished", "a fork's child misses the room of a heap that was being destroyed", [
+        ("src/tcache/process.c", "    mole_empties_recount(); /*", "    /*"),
+    ], ["fork_step"]),
+    ("room_of_the_dead", "and counts that of heaps at rest and dead ones", [
+        ("src/tcache/empties.c", "load_rlx(&heap->word_a) ? mole_heap_owners(heap) : NULL;",
+         "mole_heap_owners(heap);"),
+    ], ["unit/empties"]),
     ("kept_by_an_heir", "a thread has as much room as the one before it needed", [
         ("src/tcache/empties.h", "    cache->dear_made = 0;\n", "    (void)cache;\n"),
     ], ["unit/empties"]),

@@ -20,15 +20,26 @@ enum { FIRST_DEAR = 8 + 8 * 3, MUCH_ROOM = 2 * MOLE_ROOM_STEP };
  *   writers  caches' owners
  *   readers  the same; mole_empties_room
  *   orders   relaxed: a figure
- *   keeps    MOLE_ROOM_PAGES at most, and no less than the caches' dear_room in all; in a
- *            fork's child that of a thread may be lost that was changing its own, or was
- *            destroying the heap
+ *   keeps    MOLE_ROOM_PAGES at most, and no less than the caches' dear_room in all; a
+ *            fork's child counts it anew
  */
 static _Atomic(uint32_t) room_a;
 
 uint32_t mole_empties_room(void)
 {
     return load_rlx(&room_a);
+}
+
+void mole_empties_recount(void)
+{
+    uint32_t room = 0;
+    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap)) {
+        struct mole_owner *owner =
+            load_rlx(&heap->word_a) ? mole_heap_owners(heap) : NULL;
+        for (; owner; owner = owner->next)
+            room += ((struct mole_tcache *)(void *)owner)->dear_room;
+    }
+    store_rlx(&room_a, room);
 }
 
 static uint32_t in_steps(uint32_t pages)
@@ -44,7 +55,6 @@ static void give_room(struct mole_tcache *cache, uint32_t pages)
         return;
     uint32_t rest = cache->dear_room - needed;
     cache->dear_room = needed;
-    fence_compiler(); /* for a fork's child: nothing is given back twice */
     sub_rlx(&room_a, rest);
 }
 
@@ -61,7 +71,6 @@ static bool has_room(struct mole_tcache *cache, uint32_t pages)
         if (room + more > MOLE_ROOM_PAGES)
             return false;
     } while (!cas_weak_rlx(&room_a, &room, room + more));
-    fence_compiler(); /* likewise */
     cache->dear_room += more;
     return true;
 }

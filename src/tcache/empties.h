@@ -63,5 +63,10 @@ void mole_empties_sweep(struct mole_tcache *cache);
 /* There are none any more: they go with their runs. So does the room. */
 void mole_empties_forget(struct mole_tcache *cache);
 
+/*
+ * In a fork's child: what caches of heaps that live have is all the room that is taken.
+ */
+void mole_empties_recount(void);
+
 /* Pages of room that all caches have. */
 uint32_t mole_empties_room(void);

@@ -11,6 +11,7 @@
 #include "arena/inbox.h"
 #include "arena/span_map.h"
 #include "race.h"
+#include "tcache/empties.h"
 #include "tcache/mixed.h"
 #include "tcache/page_run.h"
 #include "tcache/thread.h"
@@ -193,9 +194,24 @@ static void fork_check_heap(struct mole_heap *heap, bool is_first)
     }
 }
 
+/* The room for empty slabs that its caches have. */
+static uint32_t fork_room_of(struct mole_heap *heap)
+{
+    uint32_t room = 0;
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
+        room += ((struct mole_tcache *)(void *)owner)->dear_room;
+    return room;
+}
+
 static void fork_check_heaps(bool is_first)
 {
-    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap))
-        if (load_rlx(&heap->word_a))
-            fork_check_heap(heap, is_first);
+    uint32_t room = 0;
+    for (struct mole_heap *heap = mole_heap_first(); heap; heap = mole_heap_next(heap)) {
+        if (!load_rlx(&heap->word_a))
+            continue;
+        fork_check_heap(heap, is_first);
+        room += fork_room_of(heap);
+    }
+    fork_expect(mole_empties_room() == room, "%u pages of room are taken, not %u",
+                mole_empties_room(), room);
 }

@@ -233,6 +233,20 @@ static void others_create(void)
     create();
 }
 
+/*
+ * Another thread's, so that it does not become a spare one. This thread's cache keeps
+ * more empty slabs than each may.
+ */
+static void with_roomy_extra(void)
+{
+    step_have_done(others_create);
+    for (size_t i = 0; i < ROOM / 4; i++)
+        held[i] = HeapAlloc(extra, 0, RUN_BLOCK);
+    for (size_t i = 0; i < ROOM / 4; i++)
+        (void)HeapFree(extra, 0, held[i]);
+    race_require(mole_empties_room() > 0, "the heap has none of the room");
+}
+
 /* A heap that is new to the first thread. */
 static void with_new_heap(void)
 {
@@ -319,6 +333,7 @@ static const struct operation {
     {"unlinking a run", in_heap, SMALL, with_runs, unlink_run, true},
     {"HeapCreate", in_heap, SMALL, with_hit, create, false},
     {"HeapDestroy", in_heap, SMALL, with_extra, destroy, false},
+    {"HeapDestroy of a heap with room", in_heap, SMALL, with_roomy_extra, destroy, false},
     {"a first block of a heap", in_heap, SMALL, with_new_heap, visit, false},
 };
 enum { OPERATIONS = sizeof operations / sizeof operations[0] };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/empties.h"
 
+#include "arena/rest.h"
 #include "arena/warmth.h"
 #include "tcache/compact.h"
 #include "tcache/mixed.h"
@@ -250,6 +251,21 @@ Test(empties, a_fork_s_child_has_the_room_of_threads_it_lacks)
     mole_rebuild_torn(inside(heap), mole_thread_slots());
     require(!mole_empties_room() && !cache->dear_room && !cache->empties[CLASS],
             "%u pages are still taken", mole_empties_room());
+}
+
+/* That of a heap which such a thread was destroying is nobody's. */
+Test(empties, a_fork_s_child_counts_the_room_anew)
+{
+    begin();
+    HANDLE other = fill_and_empty();
+    uint32_t room = mole_thread_cache(inside(other))->dear_room;
+    free_slabs(SLABS - 2);
+    require(cache->dear_room && mole_empties_room() == room + cache->dear_room,
+            "%u pages of room are taken", mole_empties_room());
+    (void)mole_rest_begin(inside(heap));
+    mole_empties_recount();
+    require(mole_empties_room() == room, "%u pages of room are taken, not %u",
+            mole_empties_room(), room);
 }
 
 static bool let_program_shrink(void)
