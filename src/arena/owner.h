@@ -84,7 +84,8 @@ struct mole_owner {
     _Atomic(uint8_t) busy_a;
 
     /*
-     * kept_a: pages of its empty slabs and of those it allocates from.
+     * kept_a: pages of its empty slabs and of those it allocates from, and its room for
+     * empty ones (tcache/empties.h).
      * has_batches_a: blocks of others' slabs may be in its batches.
      *   writers  the owner
      *   readers  who looks for idle caches

@@ -55,6 +55,7 @@ static void give_room(struct mole_tcache *cache, uint32_t pages)
         return;
     uint32_t rest = cache->dear_room - needed;
     cache->dear_room = needed;
+    mole_idle_count(cache, -(int32_t)rest);
     sub_rlx(&room_a, rest);
 }
 
@@ -72,6 +73,7 @@ static bool has_room(struct mole_tcache *cache, uint32_t pages)
             return false;
     } while (!cas_weak_rlx(&room_a, &room, room + more));
     cache->dear_room += more;
+    mole_idle_count(cache, (int32_t)more);
     return true;
 }
 

@@ -156,9 +156,11 @@ static bool take_free(struct work *work, struct mole_tcache *cache)
 /* The cache is the caller's, and all under the arena's lock. */
 static void drain_cache(struct work *work, struct mole_tcache *cache)
 {
+    uint32_t room = cache->dear_room;
     cache->keeps_all = true; /* what is not kept would be given back here and now */
     bool is_done = take_free(work, cache);
     cache->keeps_all = false;
+    work->gained_pages += room - cache->dear_room; /* other caches may want it */
     if (!is_done)
         return;
     cache->drained = 0;

@@ -45,7 +45,7 @@ mole_hot void mole_idle_note_work(struct mole_tcache *cache, struct mole_heap *h
     mole_idle_note_push(heap);
 }
 
-/* The cache keeps so many pages more. Owner only. */
+/* The cache keeps so many pages more, or has room for them. Owner only. */
 mole_hot void mole_idle_count(struct mole_tcache *cache, int32_t pages)
 {
     uint32_t kept = load_rlx(&cache->owner.kept_a);

@@ -182,6 +182,27 @@ Test(idle, little_is_not_worth_a_pause)
     require(look(3) == 0, "the heap was paused");
 }
 
+/* Other caches may want it: all have but so much. */
+Test(idle, room_for_more_than_is_kept_goes_too)
+{
+    enum { SMALL = 2048, PAGES = SMALL * FIRST_SLAB / MOLE_PAGE, COUNT = 160 / PAGES };
+    static void *small[COUNT][FIRST_SLAB];
+    begin();
+    for (size_t i = 0; i < COUNT; i++)
+        take_slab(handle, SMALL, small[i]);
+    for (size_t i = 0; i < COUNT; i++)
+        for (size_t j = 0; j < FIRST_SLAB; j++)
+            give_back(handle, small[i][j]);
+    while (cache->dear_pages > PAGES)
+        (void)take(handle, 0, SMALL);
+    require(cache->empty_pages == PAGES && mole_empties_room() > PAGES,
+            "%u pages are kept, with room for %u", cache->empty_pages,
+            mole_empties_room());
+    require(look(2) == 1 && !cache->empty_pages, "it was not drained");
+    require(!mole_empties_room(), "it has %u pages of room yet", mole_empties_room());
+    require(heap->idleness.wait == 0, "it was not worth it");
+}
+
 Test(idle, looks_are_left_out_after_drains_in_vain)
 {
     begin();
