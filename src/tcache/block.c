@@ -226,12 +226,10 @@ static bool stays(const struct mole_span *span, size_t bytes, unsigned how)
 
 static void resize_here(struct mole_span *span, const void *block, size_t bytes)
 {
-    if (span->kind == MOLE_SPAN_LARGE) {
-        mole_large_resize(span, large_bytes(span->heap, bytes));
-        return;
-    }
     size_t index;
-    if (likely(mole_span_index(span, block, &index) && index < span->capacity))
+    if (span->kind == MOLE_SPAN_LARGE)
+        mole_large_resize(span, large_bytes(span->heap, bytes));
+    else if (likely(mole_span_index(span, block, &index) && index < span->capacity))
         mole_exact_set(span, index, bytes);
 }
 

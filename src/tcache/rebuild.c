@@ -53,9 +53,11 @@ static uint16_t unmapped_pages(const struct mole_run *run, struct mole_tcache **
 static void visit(struct mole_tcache *cache, struct mole_pool_slots *slots,
                   struct mole_span *span)
 {
-    if (cache->is_torn)
-        rebuild(cache, slots, span);
-    else if (load_rlx(&span->inbox_a) & MOLE_INBOX_LISTED)
+    if (cache->is_torn) {
+        rebuild(cache, slots, span); /* it may be gone now */
+        return;
+    }
+    if (load_rlx(&span->inbox_a) & MOLE_INBOX_LISTED)
         mole_inbox_wake(span);
     if (mole_inbox_count(load_rlx(&span->inbox_a)) == span->capacity &&
         mole_inbox_fills_run(span))
