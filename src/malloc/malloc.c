@@ -151,7 +151,7 @@ __attribute__((aligned(MOLE_CACHE_LINE))) void *MALLOC_NAME(malloc)(size_t bytes
     if (unlikely(slot >= load_acq_folded(&direct_limit_a))) /* HB-GATE-2 */
         return alloc_medium(bytes, cache);
     void *block;
-    if (unlikely(!mole_head_pop(cache->direct[slot], &block)))
+    if (unlikely(!mole_head_pop_asking(cache->direct[slot], &block)))
         return alloc_next(bytes, cache);
     mole_tcache_leave(cache);
     return block;

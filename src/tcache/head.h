@@ -8,9 +8,11 @@
  * address from the index, which nothing else fills: such a pair takes 5.3 ns instead of
  * 7.6. It costs three instructions, which is why HeapAlloc does without.
  *
- * With the address at hand the line of the block that comes next is asked for early: with
- * 1000 blocks out a pair takes 6.2 ns instead of 7.3 to 7.7. After the last block it is a
- * line far behind the slab, which may be another thread's, or nobody's.
+ * With the address at hand the line of the block that comes next can be asked for early:
+ * with 1000 small blocks out a pair takes 6.2 ns instead of 7.3 to 7.7. After the last
+ * block it is a line far behind the slab, which may be another thread's, or nobody's. Of
+ * large blocks it is in another page, which often nobody has touched yet, and of those
+ * the processor searches the page tables in vain each time: 6 ns instead of 4.5.
  */
 #pragma once
 
@@ -28,8 +30,16 @@ mole_hot bool mole_head_pop(struct mole_span *span, void **block)
     void *head = span->head;
     mole_forget_at("a", head); /* where functions return it */
     mole_head_set(span, next);
-    mole_prefetch_to_write(span->head);
     *block = head;
+    return true;
+}
+
+/* The same, and the first line of the block that comes next is asked for. */
+mole_hot bool mole_head_pop_asking(struct mole_span *span, void **block)
+{
+    if (unlikely(!mole_head_pop(span, block)))
+        return false;
+    mole_prefetch_to_write(span->head);
     return true;
 }
 
