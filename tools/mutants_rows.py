@@ -7,6 +7,7 @@ SPAN = "src/arena/span.c"
 # Arguments of mutants.Test.
 TESTS = {
     "unit/batch_malloc": ("plain", "tests/unit/batch_malloc_test.c"),
+    "unit/size_class": ("plain", "tests/unit/size_class_test.c"),
     "unit/wipe": ("plain", "tests/unit/wipe_test.c"),
 }
 
@@ -45,6 +46,9 @@ MUTANTS = [
     ("anybodys_batch", "blocks of all slabs of a class are in one batch", [
         (BATCH, "batch->span != span ||", "!batch->span ||"),
     ], ["unit/batch_malloc"]),
+    ("medium_only", "the class of a medium request is wrong below 128 bytes", [
+        ("src/arena/size_class.h", "__builtin_clzl(last | 128)", "__builtin_clzl(last | 1)"),
+    ], ["unit/size_class"]),
     ("half_a_mark", "malloc's live mark is a free block's entry", [
         ("src/base/atom.h", "movw $-1, %0", "movw $0x7ffe, %0"),
     ], ["unit/malloc"]),

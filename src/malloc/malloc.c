@@ -137,7 +137,7 @@ static __attribute__((noinline)) void *alloc_medium(size_t bytes,
         return MOLE_HAS_SPIES ? alloc_watched(bytes)
                               : mole_malloc_alloc_slow(bytes, MOLE_ALIGN, false);
     }
-    if (unlikely(!mole_head_pop(cache->current[mole_size_class_of(bytes)], &block)))
+    if (unlikely(!mole_head_pop(cache->current[mole_size_class_medium(bytes)], &block)))
         return alloc_next(bytes, cache);
     mole_tcache_leave(cache);
     return block;

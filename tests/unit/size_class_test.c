@@ -15,6 +15,14 @@ Test(size_class, every_size_gets_the_smallest_class_that_holds_it)
     }
 }
 
+Test(size_class, of_a_medium_request_it_is_the_same_at_any_size)
+{
+    for (size_t bytes = 1; bytes <= MOLE_SLAB_MAX; bytes++)
+        require(mole_size_class_medium(bytes) == mole_size_class_of(bytes),
+                "%zu bytes get class %u, not %u", bytes, mole_size_class_medium(bytes),
+                mole_size_class_of(bytes));
+}
+
 Test(size_class, small_sizes_come_in_steps_of_16)
 {
     for (unsigned class = 0; class < 8; class += 1)
