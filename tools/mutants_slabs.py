@@ -4,6 +4,7 @@
 # Arguments of mutants.Test.
 TESTS = {
     "unit/refill": ("plain", "tests/unit/refill_test.c"),
+    "unit/steal": ("plain", "tests/unit/steal_test.c"),
     "unit/order": ("plain", "tests/unit/order_test.c"),
     "unit/slab": ("plain", "tests/unit/slab_test.c"),
     "unit/holes": ("plain", "tests/unit/holes_test.c"),
@@ -39,6 +40,9 @@ MUTANTS = [
     ("refill_of_its_own", "a refill passes over what other threads gave back", [
         ("src/tcache/refill.c", " ||\n                 load_rlx(&cache->owner.woken_a)))", "))"),
     ], ["unit/refill"]),
+    ("stolen_and_counted", "a cache is said to have the slabs that were stolen", [
+        ("src/tcache/steal.c", "mole_growth_note_gone(", "(void)("),
+    ], ["unit/steal"]),
     ("slowly_larger", "the second and third slab of a class are small", [
         ("src/tcache/slab.c", "pages < least ? least : pages", "(void)least, pages"),
     ], ["unit/refill"]),
@@ -152,7 +156,7 @@ MUTANTS = [
         ("src/tcache/slab.c", "MOST_BLOCKS = 16", "MOST_BLOCKS = 8"),
     ], ["unit/refill"]),
     ("large_or_none", "no small slab is made when there is no memory for a large one", [
-        ("src/tcache/slab.c", "    memset(cache->slabs, 0, sizeof cache->slabs);", ""),
+        ("src/tcache/slab.c", "    forget_made(cache);", ""),
     ], ["unit/refill"]),
     ("holes_of_small_slabs", "a bit stands for two pages of all larger slabs", [
         ("src/arena/holes.h", "    return pages > 1 ? pages * MOLE_PAGE : MOLE_PAGE;",

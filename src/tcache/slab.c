@@ -121,7 +121,7 @@ static uint32_t pages_for(unsigned class, uint32_t blocks)
  */
 static uint32_t slab_pages(const struct mole_tcache *cache, unsigned class)
 {
-    unsigned made = cache->slabs[class];
+    unsigned made = mole_growth_of(&cache->growth, class);
     uint32_t pages = pages_for(class, FIRST_BLOCKS);
     uint32_t most = pages_for(class, MOST_BLOCKS);
     uint32_t least = made < 2 ? 4 * made : 8;
@@ -159,12 +159,18 @@ static struct mole_span *create(struct mole_tcache *cache, struct mole_pool_slot
     mole_arena_enter(arena);
     mole_span_map_slab(span, mole_page_run_at(run, page), pages, class, &cache->owner,
                        run);
+    mole_growth_note_made(&cache->growth, class);
     mole_arena_leave(arena);
-    if (cache->slabs[class] < UINT8_MAX)
-        cache->slabs[class]++;
     mole_empties_note_made(cache, span);
     mole_sweep_go_on(cache);
     return span;
+}
+
+static void forget_made(struct mole_tcache *cache)
+{
+    mole_arena_enter(&cache->owner.heap->arena);
+    mole_growth_forget(&cache->growth);
+    mole_arena_leave(&cache->owner.heap->arena);
 }
 
 struct mole_span *mole_slab_create(struct mole_tcache *cache,
@@ -175,7 +181,7 @@ struct mole_span *mole_slab_create(struct mole_tcache *cache,
         span = create(cache, slots, class, slab_pages(cache, class));
     if (likely(span))
         return span;
-    memset(cache->slabs, 0, sizeof cache->slabs); /* memory is short: small ones again */
+    forget_made(cache); /* memory is short: small ones again */
     return create(cache, slots, class, slab_pages(cache, class));
 }
 
@@ -185,8 +191,7 @@ struct mole_run *mole_slab_take_apart(struct mole_tcache *cache, struct mole_spa
     struct mole_run *run = mole_span_run(span);
     uint32_t pages = span->pages;
     int page = (int)((span->base - run->base) / MOLE_PAGE);
-    if (cache->slabs[span->class] > 0)
-        cache->slabs[span->class]--;
+    mole_growth_note_gone(&cache->growth, span->class);
     mole_span_unmap(span);
     if (run->is_cut && !mole_page_run_give(cache, run, pages, page))
         return NULL;

@@ -28,6 +28,8 @@ static void take_run(struct mole_heap *heap, struct mole_span *span,
     struct mole_run *run = mole_span_run(span);
     sub_rlx(&heap->returned_a, 1);
     mole_usage_note_theft(heap, span);
+    mole_growth_note_gone(&((struct mole_tcache *)(void *)span->owner)->growth,
+                          span->class);
     mole_span_unmap(span);
     mole_span_give(span);
     mole_arena_unlink(&heap->arena, run);

@@ -53,7 +53,7 @@ struct mole_tcache *mole_tcache_create(struct mole_heap *heap, uintptr_t thread,
     memset(cache->empties, 0, sizeof cache->empties);
     cache->empty_pages = cache->dear_pages = cache->dear_least = cache->dear_room =
         cache->dear_made = 0;
-    memset(cache->slabs, 0, sizeof cache->slabs);
+    mole_growth_forget(&cache->growth);
     memset(cache->used, 0, sizeof cache->used);
     memset(cache->batch, 0, sizeof cache->batch);
     cache->page_runs = NULL;

@@ -18,8 +18,8 @@
 #pragma once
 
 #include "arena/fixed.h"
-#include "arena/size_class.h"
 #include "base/draw.h"
+#include "tcache/growth.h"
 #include "tcache/large_cache.h"
 
 enum {
@@ -72,7 +72,7 @@ struct mole_tcache {
     struct mole_span *partial[MOLE_SLAB_CLASSES];
     struct mole_span *empties[MOLE_SLAB_CLASSES]; /* kept: empties.h */
     uint32_t empty_pages, dear_pages, dear_least, dear_room, dear_made; /* empties.c */
-    uint8_t slabs[MOLE_SLAB_CLASSES]; /* slabs made so far, saturating: they grow */
+    struct mole_growth growth;
     uint8_t used[MOLE_SLAB_CLASSES]; /* blocks freed and forgotten, saturating: usage.h */
     struct mole_run *page_runs;      /* runs cut in pages that have free ones */
     struct mole_batch batch[MOLE_BATCHES];

@@ -113,7 +113,8 @@ static void wipe_rest(struct mole_tcache *cache, struct mole_pool_slots *slots)
 static void count_slabs(struct mole_tcache *cache)
 {
     for (unsigned class = 0; class < MOLE_SLAB_CLASSES; class += 1)
-        cache->slabs[class] = cache->current[class] != &mole_tcache_none;
+        mole_growth_set(&cache->growth, class,
+                        cache->current[class] != &mole_tcache_none);
 }
 
 uint64_t mole_wipe_cache(struct mole_tcache *cache, struct mole_pool_slots *slots)

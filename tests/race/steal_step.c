@@ -26,7 +26,7 @@ static void alloc_all(void **blocks, size_t count)
 /* Of a slab made for them, as small as a class's first one. */
 static void alloc_slab(void **blocks, size_t count)
 {
-    mole_thread_cache(record)->slabs[mole_size_class_of(BYTES)] = 0;
+    mole_growth_set(&mole_thread_cache(record)->growth, mole_size_class_of(BYTES), 0);
     alloc_all(blocks, count);
 }
 

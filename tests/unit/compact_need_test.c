@@ -19,7 +19,7 @@ static void begin(DWORD options)
     heap = create_heap(options);
     cache = (struct mole_tcache *)(void *)mole_heap_owners(inside(heap));
     for (size_t slab = 0; slab < SLABS; slab++) {
-        cache->slabs[mole_size_class_of(BYTES)] = 0;
+        mole_growth_set(&cache->growth, mole_size_class_of(BYTES), 0);
         for (size_t i = 0; i < FIRST_SLAB; i++)
             blocks[slab][i] = take(heap, 0, BYTES);
         require(span_of(blocks[slab][0])->pages == MOLE_CHUNK_PAGES &&
@@ -146,7 +146,7 @@ Test(compact_need, a_large_block_is_made_of_what_is_in_batches)
 {
     void *block = NULL;
     begin(0);
-    cache->slabs[mole_size_class_of(SMALL)] = UINT8_MAX;
+    mole_growth_set(&cache->growth, mole_size_class_of(SMALL), UINT8_MAX);
     outgrow_mixed(cache);
     for (size_t i = 0; i < SMALL_COUNT; i++)
         small[i] = take(heap, 0, SMALL);
@@ -164,7 +164,7 @@ static const char *take_and_end(struct worker *worker)
 {
     settle_in(heap);
     cache = mole_thread_cache(inside(heap));
-    cache->slabs[mole_size_class_of(BYTES)] = 0;
+    mole_growth_set(&cache->growth, mole_size_class_of(BYTES), 0);
     void *block = HeapAlloc(heap, 0, BYTES);
     answer_unless(block && HeapFree(heap, 0, block), "no block");
     *(void **)worker->shared = block;

@@ -141,7 +141,8 @@ Test(empties, slabs_of_smaller_blocks_have_none_of_the_room)
     enum { COUNT = 2 * MOLE_EMPTY_PAGES * MOLE_PAGE / 1024 };
     static void *small[COUNT];
     begin();
-    cache->slabs[mole_size_class_of(1024)] = UINT8_MAX; /* large ones from the start */
+    mole_growth_set(&cache->growth, mole_size_class_of(1024),
+                    UINT8_MAX); /* large ones from the start */
     for (size_t i = 0; i < COUNT; i++)
         small[i] = take(heap, 0, 1024);
     for (size_t i = 0; i < COUNT; i++)

@@ -18,7 +18,7 @@ static void begin(void)
     heap = create_heap(0);
     cache = mole_thread_cache(inside(heap));
     outgrow_mixed(cache);
-    cache->slabs[CLASS_64] = UINT8_MAX;
+    mole_growth_set(&cache->growth, CLASS_64, UINT8_MAX);
     for (size_t i = 0; i < BLOCKS; i++)
         blocks[i] = take(heap, 0, 64);
     struct mole_span *span = span_of(blocks[0]);

@@ -99,7 +99,7 @@ Test(refill, of_slabs_of_many_blocks_the_newest_follows)
     enum { SMALL = 1024, MANY = 64, FREES = 4 };
     void *many[SLABS][MANY];
     begin();
-    cache->slabs[mole_size_class_of(SMALL)] = UINT8_MAX;
+    mole_growth_set(&cache->growth, mole_size_class_of(SMALL), UINT8_MAX);
     for (size_t i = 0; i < SLABS * MANY; i++)
         many[i / MANY][i % MANY] = take(heap, 0, SMALL);
     struct mole_span *newest = span_of(many[1][0]);
@@ -156,7 +156,7 @@ Test(refill, slabs_of_large_blocks_grow_to_so_many)
     begin();
     for (size_t i = 0; i < LENGTH(sizes); i++) {
         unsigned class = mole_size_class_of(sizes[i]);
-        cache->slabs[class] = 0;
+        mole_growth_set(&cache->growth, class, 0);
         uint32_t most = 0;
         for (size_t count = 0; count < 3 * MOST; count++) {
             struct mole_span *span = span_of(take(heap, 0, sizes[i]));
@@ -193,7 +193,8 @@ Test(refill, a_full_slab_is_listed_after_so_many_frees)
                  {1024, UINT8_MAX, 64, 4}};
     begin();
     for (size_t i = 0; i < LENGTH(cases); i++) {
-        cache->slabs[mole_size_class_of(cases[i].bytes)] = cases[i].slabs;
+        mole_growth_set(&cache->growth, mole_size_class_of(cases[i].bytes),
+                        cases[i].slabs);
         void *taken[64];
         for (size_t k = 0; k < cases[i].blocks; k++)
             taken[k] = take(heap, 0, cases[i].bytes);
@@ -216,7 +217,7 @@ Test(refill, a_full_slab_is_listed_after_so_many_frees)
 Test(refill, a_slab_with_fewer_blocks_is_listed_after_the_last)
 {
     begin();
-    cache->slabs[mole_size_class_of(16384)] = UINT8_MAX;
+    mole_growth_set(&cache->growth, mole_size_class_of(16384), UINT8_MAX);
     void *block = take(heap, 0, 16384);
     struct mole_span *span = span_of(block);
     span->fresh = 1;
@@ -245,7 +246,7 @@ Test(refill, a_small_slab_is_made_when_there_is_no_memory_for_a_large_one)
     mole_pages_inject(1, true);
     use_up_memory();
     mole_slab_destroy(cache, mole_thread_slots(), spare);
-    cache->slabs[class] = UINT8_MAX;
+    mole_growth_set(&cache->growth, class, UINT8_MAX);
     void *block = HeapAlloc(heap, 0, MOLE_SLAB_MAX);
     mole_pages_inject(0, false);
     require(block != NULL, "there is no block");

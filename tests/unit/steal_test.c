@@ -68,6 +68,19 @@ Test(steal, the_owner_goes_on_after_a_theft)
             give_back(heap, blocks[slab][i]);
 }
 
+/* Else the next ones would be as large as if those were still there. */
+Test(steal, a_stolen_slab_is_not_counted_any_more)
+{
+    begin();
+    struct mole_tcache *cache = mole_thread_cache(inside(heap));
+    unsigned class = mole_size_class_of(BYTES);
+    mole_growth_set(&cache->growth, class, SLABS);
+    run_workers(1, free_two_and_steal, NULL);
+    require(mole_growth_of(&cache->growth, class) == SLABS - 2,
+            "of %d slabs %u are counted", SLABS - 2,
+            mole_growth_of(&cache->growth, class));
+}
+
 static const char *free_most_and_steal(struct worker *worker)
 {
     (void)worker;

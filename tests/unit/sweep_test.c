@@ -33,7 +33,8 @@ static void begin(size_t slabs)
     cache = mole_thread_cache(inside(heap));
     outgrow_mixed(cache);
     class_of_them = mole_size_class_of(BYTES);
-    cache->slabs[class_of_them] = UINT8_MAX; /* as large as they become */
+    mole_growth_set(&cache->growth, class_of_them,
+                    UINT8_MAX); /* as large as they become */
     hold();
     for (size_t slab = 0; slab < slabs; slab++)
         for (size_t i = 0; i < SLAB; i++)

@@ -107,7 +107,7 @@ static inline void take_slab(HANDLE heap, size_t bytes, void *blocks[FIRST_SLAB]
 {
     struct mole_tcache *cache = mole_thread_cache(inside(heap));
     require(cache != NULL, "the heap's maker has no cache there");
-    cache->slabs[mole_size_class_of(bytes)] = 0;
+    mole_growth_set(&cache->growth, mole_size_class_of(bytes), 0);
     for (size_t i = 0; i < FIRST_SLAB; i++) {
         blocks[i] = take(heap, 0, bytes);
         require(span_of(blocks[i]) == span_of(blocks[0]) &&

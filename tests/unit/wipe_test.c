@@ -68,8 +68,8 @@ static void live_again(void)
         require(span == &mole_tcache_none || mole_span_run(span) == record->home,
                 "a current slab is in no run of the heap's");
         require(!cache->partial[class], "class %u has a list", class);
-        require(cache->slabs[class] == (span != &mole_tcache_none),
-                "class %u has %u slabs", class, cache->slabs[class]);
+        require(mole_growth_of(&cache->growth, class) == (span != &mole_tcache_none),
+                "class %u has %u slabs", class, mole_growth_of(&cache->growth, class));
     }
 }
 
