@@ -43,6 +43,12 @@ MUTANTS = [
     ("stolen_and_counted", "a cache is said to have the slabs that were stolen", [
         ("src/tcache/steal.c", "mole_growth_note_gone(", "(void)("),
     ], ["unit/steal"]),
+    ("collected_by_refills", "who only frees leaves what other threads gave back", [
+        ("src/tcache/slab.c", "    mole_slab_collect(cache, slots); /* who", "    /* who"),
+    ], ["unit/refill"]),
+    ("lean_for_good", "what comes back to a lean cache without a thread stays", [
+        ("src/tcache/compact.c", " || load_rlx(&owner->woken_a);", ";"),
+    ], ["unit/compact"]),
     ("slowly_larger", "the second and third slab of a class are small", [
         ("src/tcache/slab.c", "pages < least ? least : pages", "(void)least, pages"),
     ], ["unit/refill"]),

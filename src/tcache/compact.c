@@ -70,6 +70,12 @@ static void make_lean(struct mole_heap *heap, struct mole_owner *owner)
     mole_thread_end(&use);
 }
 
+/* Others may free blocks of a lean one's slabs. */
+static bool may_have_free(struct mole_owner *owner)
+{
+    return !load_rlx(&owner->is_lean_a) || load_rlx(&owner->woken_a);
+}
+
 size_t mole_compact_orphans(void)
 {
     struct mole_heap *heap = mole_process_malloc_heap();
@@ -78,7 +84,7 @@ size_t mole_compact_orphans(void)
     size_t count = 0;
     uintptr_t self = mole_thread_self_in(heap);
     for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
-        if (!load_rlx(&owner->is_lean_a) && mole_heap_adopt_one(owner, self)) {
+        if (may_have_free(owner) && mole_heap_adopt_one(owner, self)) {
             make_lean(heap, owner);
             count++;
         }

@@ -268,6 +268,7 @@ void mole_tcache_counted_down(struct mole_tcache *cache, struct mole_pool_slots 
         retire(cache, slots, span, true);
         break;
     }
+    mole_slab_collect(cache, slots); /* who only frees comes by nowhere else */
 }
 
 /*

@@ -138,3 +138,27 @@ Test(compact, what_ended_threads_have_in_anothers_batch_stays)
     require(!own->batch[span->class].span && !is_mapped(block),
             "the slab is still there");
 }
+
+static const char *free_and_end(struct worker *worker)
+{
+    (void)worker;
+    mh_free(block); /* into a batch, which is handed over as the thread ends */
+    return NULL;
+}
+
+Test(compact, what_comes_back_to_ended_threads_goes_too)
+{
+    stop_passes();
+    mh_free(mh_malloc(1));
+    run_workers(1, leave_block, NULL);
+    require(mole_compact_orphans() == 1 && is_mapped(block), "the slab went");
+    require(mole_compact_orphans() == 0, "the cache was looked at again");
+    struct mole_owner *owner = span_of(block)->owner;
+    uintptr_t orphan = MOLE_ORPHAN;
+    require(cas_acq(&owner->thread_a, &orphan, mole_thread_self()), "it has a thread");
+    run_workers(1, free_and_end, NULL); /* by another cache than that one */
+    store_rel(&owner->thread_a, MOLE_ORPHAN);
+    require(load_rlx(&owner->is_lean_a) && load_rlx(&owner->woken_a), "none came back");
+    require(mole_compact_orphans() > 0, "the cache was not found");
+    require(!is_mapped(block), "the slab is still there");
+}

@@ -139,6 +139,19 @@ Test(refill, what_other_threads_gave_back_is_listed_first)
     require(mole_inbox_is_quiet(span_of(blocks[1][0])), "its inbox is not quiet");
 }
 
+/* Who only frees never comes to a refill. */
+Test(refill, what_other_threads_gave_back_is_listed_by_a_free_too)
+{
+    begin();
+    static struct mole_tcache others;
+    free_into(&others, blocks[1][5]);
+    mole_tcache_flush(&others);
+    require(load_rlx(&cache->owner.woken_a) == span_of(blocks[1][0]), "none is woken");
+    give_back(heap, blocks[0][3]);
+    require(!load_rlx(&cache->owner.woken_a), "the woken list was not taken");
+    require(state(1) == MOLE_SPAN_PARTIAL, "its slab is not listed");
+}
+
 Test(refill, a_class_without_a_slab_is_left_to_the_slow_path)
 {
     begin();
