@@ -49,6 +49,12 @@ MUTANTS = [
     ("lean_for_good", "what comes back to a lean cache without a thread stays", [
         ("src/tcache/compact.c", " || load_rlx(&owner->woken_a);", ";"),
     ], ["unit/compact"]),
+    ("soon_large", "slabs of large blocks double though a class has few", [
+        ("src/tcache/slab.c", "made < MANY_SLABS ? MOST_BLOCKS", "made < 2 ? MOST_BLOCKS"),
+    ], ["unit/refill"]),
+    ("never_large", "slabs of large blocks stay small", [
+        ("src/tcache/slab.c", "made < MANY_SLABS ? MOST_BLOCKS", "made < 1000 ? MOST_BLOCKS"),
+    ], ["unit/refill"]),
     ("slowly_larger", "the second and third slab of a class are small", [
         ("src/tcache/slab.c", "pages < least ? least : pages", "(void)least, pages"),
     ], ["unit/refill"]),

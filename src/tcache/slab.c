@@ -102,8 +102,11 @@ struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned clas
     return span;
 }
 
-/* Least blocks of a class's first slab, and of its largest if they exceed a chunk. */
-enum { FIRST_BLOCKS = 8, MOST_BLOCKS = 16 };
+/*
+ * Least blocks of a class's first slab, and of its largest if they exceed a chunk: twice
+ * as many once it has so many slabs, of which one slab more is a small part then.
+ */
+enum { FIRST_BLOCKS = 8, MOST_BLOCKS = 16, MANY_SLABS = 5 };
 
 static uint32_t pages_for(unsigned class, uint32_t blocks)
 {
@@ -123,7 +126,7 @@ static uint32_t slab_pages(const struct mole_tcache *cache, unsigned class)
 {
     unsigned made = mole_growth_of(&cache->growth, class);
     uint32_t pages = pages_for(class, FIRST_BLOCKS);
-    uint32_t most = pages_for(class, MOST_BLOCKS);
+    uint32_t most = pages_for(class, made < MANY_SLABS ? MOST_BLOCKS : 2 * MOST_BLOCKS);
     uint32_t least = made < 2 ? 4 * made : 8;
     if (most < MOLE_CHUNK_PAGES)
         most = MOLE_CHUNK_PAGES;

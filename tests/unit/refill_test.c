@@ -182,6 +182,19 @@ Test(refill, slabs_of_large_blocks_grow_to_so_many)
     }
 }
 
+/* Where one current slab more in each cache is a small part of what the class has. */
+Test(refill, slabs_of_large_blocks_double_once_a_class_has_five)
+{
+    static const uint16_t capacities[] = {8, 16, 16, 16, 16, 32, 32};
+    begin();
+    unsigned class = mole_size_class_of(MOLE_SLAB_MAX);
+    for (size_t i = 0; i < LENGTH(capacities); i++) {
+        struct mole_span *span = mole_slab_create(cache, mole_thread_slots(), class);
+        require(span && span->capacity == capacities[i], "number %zu has %u blocks", i,
+                span ? span->capacity : 0);
+    }
+}
+
 Test(refill, each_further_slab_has_so_many_pages)
 {
     static const uint32_t pages[] = {1, 4, 8, 8, 8, 8, 8, 8, MOLE_CHUNK_PAGES};
@@ -201,7 +214,8 @@ Test(refill, a_full_slab_is_listed_after_so_many_frees)
         uint8_t slabs; /* that the class is said to have */
         uint16_t blocks, frees;
     } cases[] = {{MOLE_SLAB_MAX, 0, 8, 1},
-                 {16384, UINT8_MAX, 16, 2},
+                 {16384, 4, 16, 2},
+                 {4096, UINT8_MAX, 32, 2},
                  {2048, UINT8_MAX, 32, 2},
                  {1024, UINT8_MAX, 64, 4}};
     begin();
