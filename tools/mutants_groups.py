@@ -70,7 +70,8 @@ MUTANTS = [
         (GROUP, "    if (state & GOING)\n        state = group->all;\n", ""),
     ], ["group_step"]),
     ("relaxed_give", "what was in a record is not released with it", [
-        (GROUP, "} while (!cas_weak_rel(&group->state_a, &state, with)); /* HB-GROUP-1 */\n",
+        (GROUP, "} while (!cas_weak_acq_rel(&group->state_a, &state, with)); "
+         "/* HB-GROUP-1, -2 */\n",
          "} while (!cas_weak_rlx(&group->state_a, &state, with));\n"),
     ], ["groups/tsan"]),
     ("late_owner", "HeapFree follows a span's owner that is gone", [
@@ -84,6 +85,10 @@ MUTANTS = [
     ("late_heap", "a late call follows a span's heap that is gone", [
         ("src/arena/late.h", "    return likely(heap) ? heap : &mole_heap_nobody;",
          "    return heap;"),
+    ], ["late_step"]),
+    ("late_room", "who frees a block of a checked heap follows a table that is gone", [
+        ("src/arena/guard.c", "    if (kind != MOLE_SPAN_FIXED)\n",
+         "    if (kind == MOLE_SPAN_SLAB)\n"),
     ], ["late_step"]),
     ("late_index", "a free that found its block goes on when the record is purged", [
         ("src/tcache/block.c", "    if (unlikely(!mole_span_index(span, block, &index) || "

@@ -217,7 +217,7 @@ static __attribute__((noinline)) BOOL free_watched(HANDLE handle, DWORD flags,
                               mole_call_how(flags))))
         return TRUE;
     /* A callback, or another thread meanwhile, was faster. */
-    return refuse_free(mole_handle_heap(handle), span->base + index * span->block_bytes);
+    return refuse_free(mole_handle_heap(handle), block);
 }
 
 /*

@@ -69,12 +69,14 @@ static _Atomic(uint64_t) ended_a;
 
 static void begin(void)
 {
+    mole_thread_bits.has_group = true;
     add_rlx(&begun_a, 1);
 }
 
 static void end(void)
 {
     add_rel(&ended_a, 1); /* HB-GROUP-2 */
+    mole_thread_bits.has_group = false;
 }
 
 static struct group *group_of(struct mole_meta *record)
@@ -128,11 +130,14 @@ static bool create(unsigned size)
         mole_meta_give(group);
         return false;
     }
+    begin();
+    store_rlx(&group->state_a, GONE); /* in a child forked before it is listed */
     struct group *head = load_rlx(&all_a);
     do {
         group->all_next = head;
     } while (!cas_weak_rel(&all_a, &head, group));
     list(group);
+    end();
     return true;
 }
 
@@ -256,7 +261,7 @@ static uint64_t set_bit(struct group *group, size_t index)
         if (!(state & LISTED) && !has_begun)
             begin();
         has_begun |= !(state & LISTED);
-    } while (!cas_weak_rel(&group->state_a, &state, with)); /* HB-GROUP-1 */
+    } while (!cas_weak_acq_rel(&group->state_a, &state, with)); /* HB-GROUP-1, -2 */
     if (!(state & LISTED))
         mole_meta_push(&shelves[group->size].warm, &group->meta);
     if (has_begun)
@@ -302,6 +307,10 @@ static void list_anew(struct group *group)
 
 void mole_group_repair(void)
 {
+    if (mole_thread_bits.has_group) { /* by the signal whose handler forked */
+        store_rlx(&ended_a, load_rlx(&begun_a) - 1);
+        return;
+    }
     for (unsigned size = 0; size < MOLE_META_SIZES; size++) {
         (void)mole_meta_pop_all(&shelves[size].warm);
         (void)mole_meta_pop_all(&shelves[size].cold);

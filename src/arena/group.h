@@ -24,7 +24,9 @@
  *  label       release side             acquire side           makes visible
  *  HB-GROUP-1  give: CAS sets a bit;    take, purge: CAS that  what was in the record
  *              purge's end, revival     clears bits
- *  HB-GROUP-2  an attempt's end: add    fail: load of it       what it moved is listed
+ *  HB-GROUP-2  an attempt's end: add;   fail: load of it;      what it moved is listed;
+ *              give: CAS that lists     give: CAS that finds   that an attempt began
+ *                                       the group listed
  *
  * A reader that is late, of an address whose slab has gone, sees an old record or zeros,
  * which are a span of nobody's: MOLE_SPAN_NONE, no blocks, no heap. Records without a
@@ -55,7 +57,8 @@ size_t mole_group_record_bytes(uint32_t group);
 
 /*
  * In a fork's child, which is alone: what vanished threads had in hand is listed. Records
- * that they had taken stay taken.
+ * that they had taken stay taken. Where the fork interrupted such a step of this thread
+ * all is left as it is, for that goes on when the signal's handler returns.
  */
 void mole_group_repair(void);
 

@@ -147,10 +147,11 @@ void mole_guard_resized(struct mole_heap *heap, char *block, size_t old, size_t 
 /* What is free once the live block is not. */
 static size_t room_of(const struct mole_span *span, const char *block)
 {
-    if (span->kind == MOLE_SPAN_LARGE)
+    unsigned kind = span->kind;
+    if (kind == MOLE_SPAN_LARGE)
         return load_rlx(&span->bytes_a);
-    if (span->kind == MOLE_SPAN_SLAB)
-        return span->block_bytes;
+    if (kind != MOLE_SPAN_FIXED)
+        return span->block_bytes; /* 0 of a record purged meanwhile: late.h */
     return mole_fixed_length(span->fixed, mole_span_bytes(span, block)) * MOLE_GRANULE;
 }
 

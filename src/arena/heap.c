@@ -188,7 +188,7 @@ struct mole_heap *mole_heap_find(const void *handle)
     struct mole_span *span = mole_span_map_find(handle);
     if (span == &mole_span_nobody || span->kind != MOLE_SPAN_NONE || span->base != handle)
         return NULL;
-    struct mole_heap *heap = span->heap;
+    struct mole_heap *heap = mole_span_heap(span);
     return load_acq(&heap->word_a) && load_rlx(&heap->handle_a) == handle
                ? heap
                : NULL; /* HB-HEAP-1 */

@@ -23,6 +23,13 @@ mole_hot struct mole_owner *mole_span_owner(const struct mole_span *span)
 static_assert(offsetof(struct mole_span, owner) == offsetof(struct mole_owner, thread_a),
               "a record of zeros is its own owner, which is no thread's");
 
+/* Whether `owner` was read of a purged record; it is not to be entered then. */
+mole_hot bool mole_span_is_purged(const struct mole_span *span,
+                                  const struct mole_owner *owner)
+{
+    return (const void *)span == (const void *)owner;
+}
+
 /* A purged record's is mole_heap_nobody. */
 mole_hot struct mole_heap *mole_span_heap(const struct mole_span *span)
 {

@@ -33,44 +33,36 @@ static struct mole_meta_stack stacks[MOLE_META_KINDS * MOLE_META_SIZES];
 char *mole_meta_base;
 static size_t total_bytes; /* const after init */
 
-struct part {
-    char *start;  /* const after init */
-    size_t bytes; /* const after init */
+/*
+ * taken_a: units taken from the start, for records, and pages << 32 from the end.
+ *   writers  take_new
+ *   readers  the same; tests
+ *   orders   relaxed: new memory is zero for everybody
+ *   keeps    neither falls; what is taken from both ends does not meet
+ */
+static _Atomic(uint64_t) taken_a;
 
-    /*
-     * next_a, committed_a: bytes handed out for the first time; bytes usable.
-     *   writers  take_new
-     *   readers  the same; tests
-     *   orders   relaxed: new memory is zero for everybody
-     *   keeps    next_a <= committed_a <= bytes
-     */
-    _Atomic(size_t) next_a;
-    _Atomic(size_t) committed_a;
-};
-static struct part parts[MOLE_META_PARTS];
-
-static void divide(void)
-{
-    struct part *records = &parts[MOLE_META_RECORDS], *pages = &parts[MOLE_META_PAGES];
-    records->start = mole_meta_base;
-    records->bytes = total_bytes / SHARES;
-    pages->start = records->start + records->bytes;
-    pages->bytes = total_bytes - records->bytes;
-    store_rlx(&parts[MOLE_META_RECORDS].next_a, (size_t)FIRST_UNIT * MOLE_META_UNIT);
-}
+/*
+ * committed_a: bytes usable from the start, and from the end.
+ *   writers  take_new
+ *   readers  the same; tests
+ *   orders   relaxed, likewise
+ *   keeps    no less than what is taken there
+ */
+static _Atomic(size_t) committed_a[MOLE_META_PARTS];
 
 bool mole_meta_init(void)
 {
     if (total_bytes)
         return true;
-    size_t bytes = (size_t)SHARES << 35;
+    size_t bytes = (size_t)1 << 37;
     while (bytes > mole_pages_address_limit() / 4 && bytes > ((size_t)16 << 20))
         bytes /= 2;
     while (bytes >= ((size_t)16 << 20)) {
         mole_meta_base = mole_pages_reserve(bytes, MOLE_PAGE);
         if (mole_meta_base) {
             total_bytes = bytes;
-            divide();
+            store_rlx(&taken_a, FIRST_UNIT);
             return true;
         }
         bytes /= 2;
@@ -91,30 +83,54 @@ size_t mole_meta_size_bytes(unsigned size)
     return size_bytes[size];
 }
 
-static void *take_new(struct part *part, size_t bytes)
+static size_t taken_of(enum mole_meta_part part, uint64_t taken)
 {
-    size_t next = load_rlx(&part->next_a);
+    return part == MOLE_META_RECORDS ? (uint32_t)taken * (size_t)MOLE_META_UNIT
+                                     : (taken >> 32) * MOLE_PAGE;
+}
+
+/* Where the `bytes` of the part end, or begin, that were taken last. */
+static char *edge_of(enum mole_meta_part part, size_t bytes)
+{
+    return part == MOLE_META_RECORDS ? mole_meta_base + bytes
+                                     : mole_meta_base + total_bytes - bytes;
+}
+
+/* Have so many bytes of the part usable. */
+static bool commit(enum mole_meta_part part, size_t bytes)
+{
+    size_t committed = load_rlx(&committed_a[part]);
+    size_t target = mole_round_up(bytes, STEP);
+    if (bytes <= committed)
+        return true;
+    char *start = edge_of(part, part == MOLE_META_RECORDS ? committed : target);
+    if (!mole_pages_commit(start, target - committed))
+        return false;
+    while (committed < target && !cas_weak_rlx(&committed_a[part], &committed, target)) {
+    }
+    return true;
+}
+
+static void *take_new(enum mole_meta_part part, size_t bytes)
+{
+    bool is_record = part == MOLE_META_RECORDS;
+    uint64_t more =
+        is_record ? bytes / MOLE_META_UNIT : (uint64_t)(bytes / MOLE_PAGE) << 32;
+    uint64_t taken = load_rlx(&taken_a);
     for (;;) {
-        if (bytes > part->bytes - next)
+        size_t records = taken_of(MOLE_META_RECORDS, taken);
+        size_t pages = taken_of(MOLE_META_PAGES, taken);
+        size_t before = is_record ? records : pages;
+        if (bytes > total_bytes - records - pages || !commit(part, before + bytes))
             return NULL;
-        size_t committed = load_rlx(&part->committed_a);
-        if (next + bytes > committed) {
-            size_t target = mole_round_up(next + bytes, STEP);
-            if (!mole_pages_commit(part->start + committed, target - committed))
-                return NULL;
-            while (committed < target &&
-                   !cas_weak_rlx(&part->committed_a, &committed, target)) {
-            }
-            next = load_rlx(&part->next_a);
-        } else if (cas_weak_rlx(&part->next_a, &next, next + bytes)) {
-            return part->start + next;
-        }
+        if (cas_weak_rlx(&taken_a, &taken, taken + more))
+            return edge_of(part, is_record ? before : before + bytes);
     }
 }
 
 void *mole_meta_take_pages(size_t bytes)
 {
-    return take_new(&parts[MOLE_META_PAGES], bytes);
+    return take_new(MOLE_META_PAGES, bytes);
 }
 
 void mole_meta_push(struct mole_meta_stack *stack, struct mole_meta *record)
@@ -171,7 +187,7 @@ void *mole_meta_take(enum mole_meta_kind kind, size_t bytes)
     struct mole_meta *record = mole_meta_pop(&stacks[bucket]);
     if (record)
         return record;
-    record = take_new(&parts[MOLE_META_RECORDS], size_bytes[size]);
+    record = take_new(MOLE_META_RECORDS, size_bytes[size]);
     if (record)
         record->bucket = bucket;
     return record;
@@ -185,8 +201,7 @@ void mole_meta_give(void *record)
 
 size_t mole_meta_ever(void)
 {
-    return load_rlx(&parts[MOLE_META_RECORDS].next_a) -
-           (size_t)FIRST_UNIT * MOLE_META_UNIT;
+    return taken_of(MOLE_META_RECORDS, load_rlx(&taken_a) - FIRST_UNIT);
 }
 
 size_t mole_meta_bytes(const struct mole_meta *record)
@@ -212,10 +227,11 @@ size_t mole_meta_reserved(void)
 
 size_t mole_meta_committed(enum mole_meta_part part)
 {
-    return load_rlx(&parts[part].committed_a);
+    return load_rlx(&committed_a[part]);
 }
 
 const char *mole_meta_start(enum mole_meta_part part)
 {
-    return parts[part].start;
+    return part == MOLE_META_RECORDS ? mole_meta_base
+                                     : edge_of(part, mole_meta_committed(part));
 }

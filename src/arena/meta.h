@@ -40,7 +40,7 @@ enum mole_meta_kind {
     MOLE_META_KINDS,
 };
 
-/* The parts of the mapping. Each is handed out from its start. */
+/* The parts of the mapping: one grows from its start, the other from its end. */
 enum mole_meta_part {
     MOLE_META_RECORDS,
     MOLE_META_PAGES, /* of groups */

@@ -59,7 +59,8 @@ extern mole_own _Thread_local uint32_t mole_thread_callback_error
 
 /* What else a thread has to note, in the four bytes that are left for it. */
 struct mole_thread_bits {
-    bool is_dying;      /* molehill's destructor ran */
+    bool is_dying : 1;  /* molehill's destructor ran */
+    bool has_group : 1; /* it has a group of records in hand (arena/group.c) */
     uint8_t exception;  /* the last one it raised (api/exception.c) */
     uint16_t com_calls; /* operations that a COM spy is called for, under way */
 };

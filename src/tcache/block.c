@@ -189,7 +189,7 @@ static struct mole_tcache *cache_for(const struct mole_span *span, struct mole_h
 {
     bool is_slab = span->kind == MOLE_SPAN_SLAB;
     struct mole_owner *owner = mole_span_owner(span);
-    if (is_slab && mole_thread_owns(owner))
+    if (is_slab && !mole_span_is_purged(span, owner) && mole_thread_owns(owner))
         return (struct mole_tcache *)(void *)owner;
     return (is_slab ? mole_thread_cache_to_free : mole_thread_cache_at_hand)(heap);
 }

@@ -112,10 +112,10 @@ mole_hot bool mole_fast_finds(const struct mole_span *span, const void *key,
 }
 
 /* The heap has got another mode meanwhile, or the callback freed the block. */
-static mole_slow bool mole_fast_free_late(struct mole_span *span, size_t index,
+static mole_slow bool mole_fast_free_late(struct mole_span *span, void *block,
                                           unsigned how)
 {
-    return mole_block_free(span, span->base + index * span->block_bytes, how);
+    return mole_block_free(span, block, how);
 }
 
 /* The slab's countdown ended with this free. */
@@ -140,11 +140,13 @@ mole_hot bool mole_fast_free(const struct mole_spy_view *view, struct mole_span 
     mole_forget(span);
     mole_forget(index);
     cache = (struct mole_tcache *)(void *)mole_span_owner(span);
+    if (unlikely(mole_span_is_purged(span, &cache->owner)))
+        return false;
     mole_tcache_enter(cache);
     if (unlikely(load_acq(&cache->owner.spied_key_a) != key || /* HB-GATE-2 */
                  !mole_span_entry_is_live(load_rlx(&span->entry_a[index])))) {
         mole_tcache_leave(cache);
-        return mole_fast_free_late(span, index, how);
+        return mole_fast_free_late(span, gone->block, how);
     }
     bool goes_on = key == MOLE_MALLOC_KEY ? mole_head_push(span, index, gone->block)
                                           : mole_tcache_push(span, index);

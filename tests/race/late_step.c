@@ -22,15 +22,25 @@ static bool was_freed, others_freed, has_gone;
 
 /* --- the other thread --------------------------------------------------------------- */
 
-static void build(void)
+static void build_with(DWORD flags)
 {
-    heap = HeapCreate(0, 0, 0);
+    heap = HeapCreate(flags, 0, 0);
     record = mole_heap_find(heap);
     for (size_t i = 0; i < MOLE_KEEP_AFTER; i++)
         expect(HeapFree(heap, 0, HeapAlloc(heap, 0, 64)), "HeapFree failed");
     block = HeapAlloc(heap, 0, BYTES);
     expect(block, "there is no block");
     was_freed = others_freed = has_gone = false;
+}
+
+static void build(void)
+{
+    build_with(0);
+}
+
+static void build_checked(void)
+{
+    build_with(HEAP_TAIL_CHECKING_ENABLED | HEAP_FREE_CHECKING_ENABLED);
 }
 
 static void destroy(void)
@@ -73,6 +83,11 @@ static void free_and_forget(void)
 static void as_stranger(void)
 {
     step_have_done(build);
+}
+
+static void as_stranger_of_checked(void)
+{
+    step_have_done(build_checked);
 }
 
 static void with_cache(void)
@@ -170,6 +185,10 @@ static const struct scene spied = {NULL, NULL, settle_spied};
 static const struct scenario late_scenarios[] = {
     {"HeapFree", with_cache, free_it, free_and_forget, &freeing, ONCE},
     {"HeapFree, no cache", as_stranger, free_it, free_and_forget, &freeing, ONCE},
+    {"HeapFree, checked", as_stranger_of_checked, free_it, free_and_forget, &freeing,
+     ONCE},
+    {"HeapValidate, checked", as_stranger_of_checked, validate, free_and_forget, &scene,
+     ONCE},
     {"HeapFree, spied", with_spy, free_it, free_and_forget, &spied, ONCE},
     {"HeapSize", with_cache, ask_size, free_and_forget, &scene, ONCE},
     {"HeapValidate", with_cache, validate, free_and_forget, &scene, ONCE},
