@@ -18,6 +18,9 @@ MUTANTS = [
         (GROUP, "    if (!(state & LISTED))\n        mole_meta_push(&shelves", "    if (false)\n"
          "        mole_meta_push(&shelves"),
     ], ["unit/group"]),
+    ("groups_alike", "all groups give their first record first", [
+        (GROUP, "state >> group->turn << group->turn & BITS", "state & BITS"),
+    ], ["unit/group"]),
     ("group_listed_twice", "a give lists a group that is listed", [
         (GROUP, "    if (!(state & LISTED))\n        mole_meta_push(&shelves",
          "    if (!(state & BITS))\n        mole_meta_push(&shelves"),

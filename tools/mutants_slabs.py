@@ -46,7 +46,7 @@ MUTANTS = [
     ("collected_by_refills", "who only frees leaves what other threads gave back", [
         ("src/tcache/slab.c", "    mole_slab_collect(cache, slots); /* who", "    /* who"),
     ], ["unit/refill"]),
-    ("lean_for_good", "what comes back to a lean cache without a thread stays", [
+    ("lean_but_woken", "what comes back to a lean cache without a thread stays", [
         ("src/tcache/compact.c", " || load_rlx(&owner->woken_a);", ";"),
     ], ["unit/compact"]),
     ("soon_large", "slabs of large blocks double though a class has few", [
@@ -137,7 +137,7 @@ MUTANTS = [
          "    return cache->empty_pages - 0 * room;\n"),
     ], ["unit/empties"]),
     ("endless_room", "each cache has as much room as it wants", [
-        ("src/tcache/empties.c", "        if (room + more > MOLE_ROOM_PAGES)\n",
+        ("src/tcache/empties.c", "        if ((int32_t)(room + more) > MOLE_ROOM_PAGES)\n",
          "        if (cache->dear_room + more > MOLE_ROOM_PAGES)\n"),
     ], ["unit/empties"]),
     ("room_of_dead_heaps", "room of caches whose heap ends is lost", [

@@ -21,6 +21,7 @@ struct group {
     uint32_t bytes; /* of its pages */
     uint32_t record_bytes;
     uint32_t size; /* of meta.h */
+    uint32_t turn; /* the record that is taken first */
 
     /*
      * state_a: a bit for each free record; LISTED, GONE, GOING.
@@ -62,7 +63,7 @@ static _Atomic(struct group *) all_a;
  *   readers  who found no group and no memory for one
  *   orders   begin add relaxed, before the CAS of a stack or a state; end add release,
  *            load acquire: HB-GROUP-2
- *   keeps    ended_a <= begun_a
+ *   keeps    ended_a <= begun_a, but in the child of a signal's handler
  */
 static _Atomic(uint64_t) begun_a;
 static _Atomic(uint64_t) ended_a;
@@ -70,12 +71,14 @@ static _Atomic(uint64_t) ended_a;
 static void begin(void)
 {
     mole_thread_bits.has_group = true;
+    fence_compiler();
     add_rlx(&begun_a, 1);
 }
 
 static void end(void)
 {
     add_rel(&ended_a, 1); /* HB-GROUP-2 */
+    fence_compiler();
     mole_thread_bits.has_group = false;
 }
 
@@ -98,7 +101,11 @@ static void list(struct group *group)
     mole_meta_push(&shelf->warm, &group->meta);
 }
 
-/* Of so many pages that least is left over of them. */
+/*
+ * Of so many pages that least is left over of them. The first record taken is elsewhere
+ * in each group, or the slabs that a thread allocates from by turns would share a few
+ * places in its processor's cache.
+ */
 static void cut(struct group *group, unsigned size)
 {
     uint32_t least = UINT32_MAX;
@@ -117,6 +124,10 @@ static void cut(struct group *group, unsigned size)
         group->all = (1ull << count) - 1;
     }
     check(group->bytes > 0);
+    uint32_t count = group->bytes / group->record_bytes;
+    group->turn =
+        (uint32_t)((uint64_t)(mole_meta_number(&group->meta) * 0x9e3779b9u) * count >>
+                   32);
 }
 
 static bool create(unsigned size)
@@ -187,15 +198,17 @@ static bool is_bare(const struct shelf *shelf)
 {
     uint64_t ended = load_acq(&ended_a); /* HB-GROUP-2 */
     return !mole_meta_top(&shelf->warm) && !mole_meta_top(&shelf->cold) &&
-           load_acq(&begun_a) == ended;
+           load_acq(&begun_a) <= ended;
 }
 
-/* The record of the first free bit; or NULL. */
+/* The record of the first free bit from the group's turn on, or of the first; or NULL. */
 static void *take_from(struct group *group)
 {
     uint64_t state = load_rlx(&group->state_a), bit;
     do {
-        bit = state & BITS & -state;
+        uint64_t from_turn = state >> group->turn << group->turn & BITS;
+        uint64_t bits = from_turn ? from_turn : state & BITS;
+        bit = bits & -bits;
         if (!bit)
             return NULL;
     } while (!cas_weak_acq_rel(&group->state_a, &state, state & ~bit)); /* HB-GROUP-1 */
@@ -307,17 +320,15 @@ static void list_anew(struct group *group)
 
 void mole_group_repair(void)
 {
-    if (mole_thread_bits.has_group) { /* by the signal whose handler forked */
-        store_rlx(&ended_a, load_rlx(&begun_a) - 1);
+    store_rlx(&begun_a, 0);
+    store_rlx(&ended_a, 0);
+    if (mole_thread_bits.has_group) /* by the signal whose handler forked */
         return;
-    }
     for (unsigned size = 0; size < MOLE_META_SIZES; size++) {
         (void)mole_meta_pop_all(&shelves[size].warm);
         (void)mole_meta_pop_all(&shelves[size].cold);
         store_rlx(&shelves[size].whole_a, 0);
     }
-    store_rlx(&begun_a, 0);
-    store_rlx(&ended_a, 0);
     for (struct group *group = load_rlx(&all_a); group; group = group->all_next)
         list_anew(group);
 }

@@ -33,7 +33,8 @@
  * table, of large spans, are never purged.
  *
  * Nothing is held back: while somebody has a group in hand its records are in no stack,
- * and others make a new group, but where no memory is left they wait for him.
+ * and others make a new group, but where no memory is left they wait for him; not for who
+ * makes one just then.
  * Progress: lock-free, while memory lasts.
  * Checked by: tests/race/group_step.c (every instruction), tests/unit/group_test.c,
  * tests/race/groups.c (TSan).

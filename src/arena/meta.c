@@ -8,7 +8,6 @@
 
 enum {
     STEP = 1 << 18,
-    SHARES = 5,     /* of the mapping; one is for records, the others for pages */
     FIRST_UNIT = 1, /* index 0 ends a list */
 };
 

@@ -60,12 +60,16 @@ bool mole_compact_in_need(struct mole_use *use, size_t bytes)
     return true;
 }
 
-static void make_lean(struct mole_heap *heap, struct mole_owner *owner)
+/* Of one that was so before only what others gave back: its tables are many to read. */
+static void make_lean(struct mole_heap *heap, struct mole_owner *owner, bool was_lean)
 {
     struct mole_tcache *cache = (struct mole_tcache *)(void *)owner;
     struct mole_use use = mole_thread_begin_with(heap, cache, false);
     use.is_borrowed = true;
-    (void)give_back(&use);
+    if (was_lean)
+        mole_compact_cache(use.cache, use.slots);
+    else
+        (void)give_back(&use);
     store_rlx(&owner->is_lean_a, true);
     mole_thread_end(&use);
 }
@@ -83,11 +87,13 @@ size_t mole_compact_orphans(void)
         return 0;
     size_t count = 0;
     uintptr_t self = mole_thread_self_in(heap);
-    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next)
+    for (struct mole_owner *owner = mole_heap_owners(heap); owner; owner = owner->next) {
+        bool was_lean = load_rlx(&owner->is_lean_a); /* adopting clears it */
         if (may_have_free(owner) && mole_heap_adopt_one(owner, self)) {
-            make_lean(heap, owner);
+            make_lean(heap, owner, was_lean);
             count++;
         }
+    }
     return count;
 }
 

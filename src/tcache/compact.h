@@ -29,8 +29,9 @@ void mole_compact_cache(struct mole_tcache *cache, struct mole_pool_slots *slots
 bool mole_compact_in_need(struct mole_use *use, size_t bytes) mole_must_check;
 
 /*
- * Caches of malloc's heap that no thread has had since the last time: give back what of
- * theirs is free. Returns from how many. For the purger: others' heaps may end meanwhile.
+ * Caches of malloc's heap that no thread has had since the last time, or that others gave
+ * blocks back to: give back what of theirs is free. Returns from how many. For the
+ * purger: others' heaps may end meanwhile.
  */
 size_t mole_compact_orphans(void);
 

@@ -21,7 +21,8 @@ enum { FIRST_DEAR = 8 + 8 * 3, MUCH_ROOM = 2 * MOLE_ROOM_STEP };
  *   readers  the same; mole_empties_room
  *   orders   relaxed: a figure
  *   keeps    MOLE_ROOM_PAGES at most, and no less than the caches' dear_room in all; a
- *            fork's child counts it anew
+ *            fork's child counts it anew, and in that of a signal's handler which
+ *            interrupted this it may fall below zero
  */
 static _Atomic(uint32_t) room_a;
 
@@ -69,7 +70,7 @@ static bool has_room(struct mole_tcache *cache, uint32_t pages)
     uint32_t more = in_steps(pages) - cache->dear_room;
     uint32_t room = load_rlx(&room_a);
     do {
-        if (room + more > MOLE_ROOM_PAGES)
+        if ((int32_t)(room + more) > MOLE_ROOM_PAGES)
             return false;
     } while (!cas_weak_rlx(&room_a, &room, room + more));
     cache->dear_room += more;

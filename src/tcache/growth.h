@@ -14,7 +14,8 @@ struct mole_growth {
      *            wipe, which has the heap
      *   readers  the owner
      *   orders   relaxed: a hint
-     *   keeps    0 once there are none
+     *   keeps    0 once there are none; too low while memory is short, or once there
+     *            were more than it counts
      */
     _Atomic(uint8_t) slabs_a[MOLE_SLAB_CLASSES];
 };

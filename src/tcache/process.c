@@ -121,7 +121,8 @@ static void in_child_of_fork(void)
         repair(heap, was_alone);
     mole_guarding_repair();
     mole_thread_forget_others();
-    mole_empties_recount(); /* some was a heap's that nobody goes on to destroy */
+    if (!was_alone)
+        mole_empties_recount(); /* some was a heap's that nobody goes on to destroy */
     for (size_t i = 0; i < MOLE_PROCESS_HOOKS; i++) {
         mole_process_hook hook = load_rlx(&hooks_a[i]);
         if (hook)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tcache/slab.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "arena/head.h"
@@ -104,9 +105,10 @@ struct mole_span *mole_slab_pop_partial(struct mole_tcache *cache, unsigned clas
 
 /*
  * Least blocks of a class's first slab, and of its largest if they exceed a chunk: twice
- * as many once it has so many slabs, of which one slab more is a small part then.
+ * as many once it has so many slabs.
  */
 enum { FIRST_BLOCKS = 8, MOST_BLOCKS = 16, MANY_SLABS = 5 };
+static_assert(2 * MOST_BLOCKS <= 32, "the last class's slabs have a bit a block");
 
 static uint32_t pages_for(unsigned class, uint32_t blocks)
 {

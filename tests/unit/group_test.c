@@ -87,6 +87,21 @@ Test(group, records_begin_on_a_cache_line_and_read_as_zero_at_first)
                 "record %zu does not", i);
 }
 
+/* Of each size a thread has one in use: they shall not all be in the same lines. */
+Test(group, the_first_ones_are_at_different_places_in_their_pages)
+{
+    bool is_seen[MOLE_PAGE / MOLE_CACHE_LINE] = {false};
+    size_t sizes = 0, places = 0;
+    begin();
+    for (size_t bytes = 192; bytes <= 4096; bytes = bytes * 9 / 8, sizes++) {
+        uintptr_t at = (uintptr_t)take_record(0, bytes);
+        bool *is_place_seen = &is_seen[at % MOLE_PAGE / MOLE_CACHE_LINE];
+        places += !*is_place_seen;
+        *is_place_seen = true;
+    }
+    require(places * 2 > sizes, "%zu sizes are at %zu places", sizes, places);
+}
+
 Test(group, no_more_than_a_twentieth_of_its_pages_is_left_over)
 {
     begin();
